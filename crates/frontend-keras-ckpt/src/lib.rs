@@ -1,0 +1,1 @@
+//! TensorFlow and Keras checkpoints to named variables.

@@ -1,0 +1,1 @@
+//! TensorFlow GraphDef and MetaGraphDef to an IR model; freezing.

@@ -1,0 +1,1 @@
+//! The Model Optimizer: binaries mo and freeze_graph.

@@ -1,0 +1,1 @@
+//! FP16 storage of an IR model.

@@ -1,0 +1,1 @@
+//! Core, compiled models and infer requests.
