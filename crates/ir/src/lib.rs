@@ -1,12 +1,33 @@
 //! The model: graph, op set, shape inference, reference semantics, IR files, device contract.
+//!
+//! | to | use |
+//! |---|---|
+//! | build a network | [`Model::add`] with the ops of [`op`] |
+//! | run it plainly | [`evaluate`] |
+//! | write a device | the traits of [`device`] |
 #![deny(unsafe_code)]
 
+pub mod attribute;
+pub mod device;
 mod element;
+mod evaluate;
+mod infer;
+mod interval;
+mod layout;
 #[allow(unsafe_code)]
 mod mapped;
+mod model;
+pub mod op;
+pub mod shape;
 mod tensor;
 
 pub use bytes::Bytes;
 pub use element::{Element, ElementType};
+pub use evaluate::evaluate;
+pub use interval::{Dim, Interval};
+pub use layout::{Layout, LayoutSyntaxError};
 pub use mapped::map_file;
+pub use model::{Model, ModelError, Node, NodeId, Output, Port, RtAttribute, RtInfo};
+pub use op::Op;
+pub use shape::{PartialShape, ShapeSyntaxError};
 pub use tensor::{ALIGNMENT, AlignedBytes, Tensor, TensorError, aligned_zeros, element_count};
