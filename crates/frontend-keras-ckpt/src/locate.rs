@@ -15,6 +15,9 @@ pub(crate) enum Located {
     SavedSlices { tables: Vec<PathBuf> },
 }
 
+/// Any number in a file name.
+const PATTERN: &str = "?????";
+
 /// A state file is a few lines; more than this is something else.
 const MAX_STATE_FILE: u64 = 1 << 24;
 
@@ -24,7 +27,11 @@ pub(crate) fn locate(path: &Path) -> Result<Located, Error> {
         return in_folder(path);
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let suffixes = [name.strip_suffix(".index"), name.strip_suffix(".meta"), strip_shard(name, ".data-")];
+    let suffixes = [
+        name.strip_suffix(".index"),
+        name.strip_suffix(".meta"),
+        shard_name(name, ".data-").map(|(stem, _)| stem),
+    ];
     if let Some(stem) = suffixes.into_iter().flatten().next() {
         return at_prefix(&path.with_file_name(stem), path);
     }
@@ -57,8 +64,8 @@ fn from_file(path: &Path, name: &str) -> Result<Located, Error> {
     if !sstable::has_magic(&bytes) {
         return from_state_file(path);
     }
-    match strip_shard(name, "-") {
-        Some(stem) => all_shards(path, &path.with_file_name(stem), &name[name.len() - 5..]),
+    match shard_name(name, "-") {
+        Some((stem, count)) => all_shards(path, &path.with_file_name(stem), count),
         None => Ok(Located::SavedSlices { tables: vec![path.into()] }),
     }
 }
@@ -96,29 +103,31 @@ fn at_prefix(prefix: &Path, asked: &Path) -> Result<Located, Error> {
     if prefix.is_file() {
         return Ok(Located::SavedSlices { tables: vec![prefix.into()] });
     }
-    // State files name the shards of version 1 with this pattern.
-    let text = prefix.to_str().and_then(|text| text.strip_suffix("-?????-of-?????"));
-    let base = text.map_or(prefix, Path::new);
-    let (folder, stem) = (base.parent().unwrap_or(Path::new("")), base.file_name());
-    let mut counts: Vec<String> = Vec::new();
-    if let Some(stem) = stem.and_then(|stem| stem.to_str()) {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let names = if folder.is_dir() { names_in(folder)? } else { Vec::new() };
-        let shards = names.iter().filter(|name| strip_shard(name, "-") == Some(stem));
-        counts.extend(shards.map(|name| name[name.len() - 5..].to_owned()));
-        counts.dedup();
-    }
+    let name = prefix.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    // State files name the shards of version 1 with a pattern: `m.ckpt-?????-of-00002`.
+    let (stem, wanted) = shard_name(name, "-").unwrap_or((name, PATTERN));
+    let base = prefix.with_file_name(stem);
+    let folder = base.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = if folder.is_dir() { names_in(folder)? } else { Vec::new() };
+    let mut counts: Vec<&str> = names
+        .iter()
+        .filter_map(|name| shard_name(name, "-"))
+        .filter(|(found, count)| *found == stem && (wanted == PATTERN || wanted == *count))
+        .map(|(_, count)| count)
+        .collect();
     counts.sort_unstable();
     counts.dedup();
     match counts.as_slice() {
         [] => {
-            let looked_for = vec![index, prefix.into(), appended(base, "-?????-of-?????")];
+            let shards = appended(&base, &format!("-{PATTERN}-of-{wanted}"));
+            let mut looked_for = vec![index, prefix.into(), shards];
+            looked_for.dedup();
             Err(Error::NotFound { path: asked.into(), looked_for })
         }
-        [count] => all_shards(asked, base, count),
+        [count] => all_shards(asked, &base, count),
         _ => Err(Error::Ambiguous {
             path: asked.into(),
-            candidates: counts.iter().map(|count| appended(base, &format!("-00000-of-{count}"))).collect(),
+            candidates: counts.iter().map(|count| appended(&base, &format!("-00000-of-{count}"))).collect(),
         }),
     }
 }
@@ -135,13 +144,14 @@ fn all_shards(asked: &Path, prefix: &Path, count: &str) -> Result<Located, Error
     }
 }
 
-/// `name` without `<mark>ddddd-of-ddddd` at its end.
-fn strip_shard<'a>(name: &'a str, mark: &str) -> Option<&'a str> {
-    let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+/// The stem and the shard count, five characters, of `<stem><mark>ddddd-of-ddddd`; either number may be a pattern.
+fn shard_name<'a>(name: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
+    let number =
+        |text: &str| text == PATTERN || text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
     let (rest, count) = name.rsplit_once("-of-")?;
     let at = rest.len().checked_sub(5).filter(|at| rest.is_char_boundary(*at))?;
     let (stem, shard) = rest.split_at(at);
-    stem.strip_suffix(mark).filter(|_| digits(count) && digits(shard))
+    stem.strip_suffix(mark).filter(|_| number(count) && number(shard)).map(|stem| (stem, count))
 }
 
 pub(crate) fn appended(path: &Path, suffix: &str) -> PathBuf {

@@ -1,9 +1,10 @@
-"""Writes the checkpoints of this folder with TensorFlow 2.15 and what TensorFlow reads back from them.
+"""Writes the checkpoints of this folder with TensorFlow 2.15, and what TensorFlow reads from them and from fixtures/.
 
     python make.py
 
-expected.json: by checkpoint, by key, the type,
-the shape and the little-endian bytes in hexadecimal (strings: a list of hexadecimal strings).
+expected.json: by checkpoint (path from the repository's root) and key, the type, the shape and the FNV-1a hash of the
+little-endian bytes; of strings the strings themselves, in
+hexadecimal; the full name where an object graph gives one.
 """
 import json
 import os
@@ -12,37 +13,33 @@ import shutil
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.normpath(os.path.join(HERE, "../../../.."))
 tf1 = tf.compat.v1
-TYPES = "float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool float16 bfloat16".split()
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+TYPES = "float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool float16 bfloat16 complex64".split()
+NAMES = ("v1", "v2", "grid", "slots")
+NOT_IN_V1 = ("uint16", "uint32", "uint64", "bfloat16", "complex64")
 
 
-def write(version, sharded, folder):
+def write_types(folder, version):
+    """Every element type, and shapes at the edge."""
     os.makedirs(folder)
-    rng = np.random.default_rng(version * 2 + sharded)
+    rng = np.random.default_rng(version)
     with tf.Graph().as_default(), tf1.Session() as session:
-        for i, name in enumerate(TYPES):
-            if version == 1 and name in ("bfloat16", "uint32", "uint64"):
-                continue  # TensorFlow does not save these in version 1.
-            with tf.device(f"/cpu:{i % 2}"):
-                value = rng.integers(0 if name[0] in "ub" else -100, 2 if name == "bool" else 100, size=(2, 3))
-                tf1.get_variable(f"types/{name}", initializer=tf.cast(tf.constant(value), name), use_resource=i % 3 == 0)
+        for name in TYPES:
+            if version == 1 and name in NOT_IN_V1:
+                continue
+            low, high = (0, 2) if name == "bool" else (0, 100) if name[0] == "u" else (-100, 100)
+            value = tf.cast(tf.constant(rng.integers(low, high, size=(2, 3))), name)
+            tf1.get_variable(f"types/{name}", initializer=value, use_resource=False)
         tf1.get_variable("scalar", initializer=tf.constant(3.5))
         tf1.get_variable("empty", initializer=tf.zeros((0, 3)))
-        tf1.get_variable("long", initializer=tf.constant(rng.normal(size=(40, 50)).astype(np.float32)))
-        for axis, parts in ((0, 3), (1, 2)):
-            with tf1.variable_scope("cut", partitioner=tf1.fixed_size_partitioner(parts, axis)):
-                with tf.device(f"/cpu:{axis}"):
-                    init = tf1.random_uniform_initializer(-100, 100, seed=axis)
-                    tf1.get_variable(f"axis{axis}", shape=(7, 5), initializer=init, use_resource=False)
         if version == 2:
-            tf1.get_variable("strings", initializer=tf.constant([["a", ""], ["\xff\0", "long" * 50]]))
+            tf1.get_variable("strings", initializer=tf.constant([[b"a", b""], [b"\xff\0", b"long" * 50]]))
         session.run(tf1.global_variables_initializer())
-        tf1.train.Saver(sharded=sharded, write_version=version).save(session, f"{folder}/m.ckpt", write_meta_graph=False)
+        tf1.train.Saver(write_version=version).save(session, f"{folder}/m.ckpt", write_meta_graph=False, write_state=False)
 
 
 def write_grid(folder):
@@ -58,41 +55,63 @@ def write_grid(folder):
     )
 
 
-def write_objects(folder, optimizer):
-    model = tf.keras.Sequential([tf.keras.layers.Dense(3, input_shape=(4,)), tf.keras.layers.BatchNormalization()])
-    model.compile(optimizer, "mse")
-    model.fit(np.ones((8, 4)), np.ones((8, 3)), verbose=0)
-    tf.train.Checkpoint(model=model, optimizer=model.optimizer).save(f"{folder}/m")
-    return {v.name: v.numpy().tobytes().hex() for v in model.variables}
+def write_slots(folder):
+    """An optimizer of old, whose slots are variables of the object graph."""
+    tf.keras.utils.set_random_seed(1)
+    model = tf.keras.Sequential([tf.keras.layers.Dense(2, input_shape=(3,))])
+    model.compile(tf.keras.optimizers.legacy.SGD(momentum=0.9), "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    tf.train.Checkpoint(model=model, optimizer=model.optimizer).write(f"{folder}/m.ckpt")
+
+
+def fnv1a(data):
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
+    return f"{value:016x}"
 
 
 def read(path):
     reader, entries = tf.train.load_checkpoint(path), {}
     for key, shape in reader.get_variable_to_shape_map().items():
-        value = reader.get_tensor(key)
-        if reader.get_variable_to_dtype_map()[key] == tf.string:
+        dtype = reader.get_variable_to_dtype_map()[key]
+        try:
+            value = reader.get_tensor(key)
+        except tf.errors.UnimplementedError:  # Some types of version 1, which the operation reads.
+            value = tf.raw_ops.Restore(file_pattern=path, tensor_name=key, dt=dtype).numpy()
+        if dtype == tf.string:
             data = [v.hex() for v in np.asarray(value, dtype=object).ravel()]
         else:
-            data = np.asarray(value).tobytes().hex()
-        entries[key] = {"type": reader.get_variable_to_dtype_map()[key].name, "shape": shape, "data": data}
+            data = fnv1a(np.asarray(value).tobytes())
+        entries[key] = {"type": tf.dtypes.as_dtype(dtype).name, "shape": shape, "data": data}
+    if "_CHECKPOINTABLE_OBJECT_GRAPH" in entries:
+        graph = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+        for attribute in (a for node in graph.nodes for a in node.attributes if a.full_name):
+            entries[attribute.checkpoint_key]["full_name"] = attribute.full_name
     return dict(sorted(entries.items()))
 
 
-expected, full_names = {}, {}
-for name in ("v1", "v1_sharded", "v2", "v2_sharded", "grid", "objects", "slots"):
-    folder = os.path.join(HERE, name)
-    shutil.rmtree(folder, ignore_errors=True)
-    tf.keras.backend.clear_session()
-    tf.keras.utils.set_random_seed(1)
-    if name == "grid":
-        write_grid(folder)
-    elif name == "objects":
-        full_names[name] = write_objects(folder, tf.keras.optimizers.Adam())
-    elif name == "slots":
-        full_names[name] = write_objects(folder, tf.keras.optimizers.legacy.Adam())
-    else:
-        write(int(name[1]), name.endswith("sharded"), folder)
-    path = {"v1_sharded": "m.ckpt-?????-of-?????", "objects": "m-1", "slots": "m-1"}.get(name, "m.ckpt")
-    expected[name] = read(os.path.join(folder, path))
-json.dump({"tensors": expected, "full_names": full_names}, open(os.path.join(HERE, "expected.json"), "w"), indent=0)
+for name in NAMES:
+    shutil.rmtree(os.path.join(HERE, name), ignore_errors=True)
+write_types(os.path.join(HERE, "v1"), 1)
+write_types(os.path.join(HERE, "v2"), 2)
+write_grid(os.path.join(HERE, "grid"))
+write_slots(os.path.join(HERE, "slots"))
+data = os.path.relpath(HERE, ROOT)
+checkpoints = [f"{data}/{name}/m.ckpt" for name in NAMES] + [
+    "fixtures/digits/digits.ckpt",
+    "fixtures/digits/v1/digits_v1.ckpt",
+    "fixtures/digits/v1/digits_v1_sharded.ckpt-?????-of-?????",
+    "fixtures/digits/tf2/digits_tf2-1",
+    "fixtures/digits/tf2/digits_weights",
+    "fixtures/partitioned/partitioned.ckpt",
+    "fixtures/partitioned/partitioned_v1.ckpt-?????-of-?????",
+]
+expected = {path: read(os.path.join(ROOT, path)) for path in checkpoints}
+with open(os.path.join(HERE, "expected.json"), "w") as file:
+    file.write("{\n")
+    for i, (path, entries) in enumerate(expected.items()):
+        lines = [f"  {json.dumps(key)}: {json.dumps(entry)}" for key, entry in entries.items()]
+        file.write(f" {json.dumps(path)}: {{\n" + ",\n".join(lines) + "\n }" + ",\n" * (i + 1 < len(expected)))
+    file.write("\n}\n")
 print({name: len(entries) for name, entries in expected.items()})
