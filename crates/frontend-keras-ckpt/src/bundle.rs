@@ -120,18 +120,20 @@ impl Bundle {
         listed: &[TensorSliceProto],
         slices: &HashMap<Vec<u8>, BundleEntryProto>,
     ) -> Result<Vec<Part>, VariableError> {
-        let mut parts = Vec::new();
-        for slice in listed {
-            let slice = variable::extents(slice);
-            let part = Part::of_slice(&slice, &whole.shape, self.stored.len())?;
-            let value = slices
-                .get(&slice_key(&whole.key, &slice))
-                .filter(|value| value.slices.is_empty() && value.dtype == whole.data_type)
-                .ok_or_else(|| VariableError::MissingSlice { slice: variable::slice_text(&slice) })?;
-            self.stored.push(Stored::new(value));
-            parts.push(part);
-        }
+        let listed: Vec<_> = listed.iter().map(variable::extents).collect();
+        let part = |(at, slice): (usize, &Vec<_>)| Part::of_slice(slice, &whole.shape, at);
+        let mut parts = listed.iter().enumerate().map(part).collect::<Result<Vec<_>, _>>()?;
+        // First, since it leaves no more slices than the table can have keys.
         variable::order_parts(&mut parts, &whole.shape)?;
+        for part in &mut parts {
+            let slice = &listed[part.place];
+            let value = slices
+                .get(&slice_key(&whole.key, slice))
+                .filter(|value| value.slices.is_empty() && value.dtype == whole.data_type)
+                .ok_or_else(|| VariableError::MissingSlice { slice: variable::slice_text(slice) })?;
+            part.place = self.stored.len();
+            self.stored.push(Stored::new(value));
+        }
         Ok(parts)
     }
 

@@ -220,12 +220,10 @@ pub enum VariableError {
         found: usize,
     },
     /// Two slices hold the same element.
-    #[error("its slices overlap at element {element} of {shape:?}")]
+    #[error("slices of its {shape:?} overlap")]
     Overlap {
         /// The whole tensor's shape.
         shape: Vec<usize>,
-        /// The first element of the run that is there twice.
-        element: usize,
     },
     /// Shards of a version 1 checkpoint list the variable differently.
     #[error("the shards disagree on its type or shape: they belong to different checkpoints")]

@@ -219,7 +219,7 @@ impl Checkpoint {
         for part in parts {
             let bytes = match &self.values {
                 Values::Bundle(bundle) => bundle.read(part.place),
-                Values::SavedSlices(slices) => slices.read(part.place),
+                Values::SavedSlices(slices) => slices.read(variable, part.place),
             }?;
             read.push((part, Tensor::new(element_type, part.shape.to_vec(), bytes)?));
         }
@@ -238,7 +238,7 @@ impl Checkpoint {
         let count = ir::element_count(&variable.shape).unwrap_or(usize::MAX);
         match &self.values {
             Values::Bundle(bundle) => bundle.read_strings(part.place, count),
-            Values::SavedSlices(slices) => slices.read_strings(part.place, count),
+            Values::SavedSlices(slices) => slices.read_strings(variable, part.place, count),
         }
     }
 

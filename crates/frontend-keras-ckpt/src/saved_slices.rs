@@ -2,7 +2,7 @@
 
 use crate::{
     Error, HeaderError, VariableError,
-    ordered_code::slice_key,
+    ordered_code::{Extent, slice_key},
     proto::{self, SavedTensorSlices, TensorProto},
     sstable::Table,
     variable::{self, Part, Variable},
@@ -29,9 +29,7 @@ pub(crate) struct SavedSlices {
 #[derive(Debug)]
 struct Stored {
     table: usize,
-    key: Vec<u8>,
-    data_type: i32,
-    slice: String,
+    slice: Vec<Extent>,
 }
 
 impl SavedSlices {
@@ -55,15 +53,10 @@ impl SavedSlices {
                     return Err(failed(VariableError::Disagreement));
                 }
                 for slice in &meta.slice {
-                    let extents = variable::extents(slice);
-                    let part = Part::of_slice(&extents, &shape, slices.stored.len()).map_err(failed)?;
+                    let slice = variable::extents(slice);
+                    let part = Part::of_slice(&slice, &shape, slices.stored.len()).map_err(failed)?;
                     variable.parts.push(part);
-                    slices.stored.push(Stored {
-                        table: slices.tables.len() - 1,
-                        key: slice_key(&meta.name, &extents),
-                        data_type: meta.r#type,
-                        slice: variable::slice_text(&extents),
-                    });
+                    slices.stored.push(Stored { table: slices.tables.len() - 1, slice });
                 }
             }
         }
@@ -92,25 +85,24 @@ impl SavedSlices {
         self.stored_len.saturating_mul(MAX_EXPANSION)
     }
 
-    fn value(&self, place: usize) -> Result<TensorProto, VariableError> {
-        let stored = &self.stored[place];
-        let (file, table) = &self.tables[stored.table];
-        let value = table.get(&stored.key);
+    fn value(&self, variable: &Variable, place: usize) -> Result<TensorProto, VariableError> {
+        let Stored { table, slice } = &self.stored[place];
+        let (file, table) = &self.tables[*table];
+        let value = table.get(&slice_key(&variable.key, slice));
         let value = value.map_err(|source| VariableError::Table { file: file.clone(), source })?;
         let decoded = value.map(SavedTensorSlices::decode).transpose()?;
         let tensor = decoded.and_then(|slices| slices.data?.data);
-        tensor.ok_or_else(|| VariableError::MissingSlice { slice: stored.slice.clone() })
+        tensor.ok_or_else(|| VariableError::MissingSlice { slice: variable::slice_text(slice) })
     }
 
     /// The bytes of a part of a tensor: of 32 and 64 bit floats a view of the file, of other types decoded.
-    pub(crate) fn read(&self, place: usize) -> Result<Bytes, VariableError> {
-        let value = self.value(place)?;
+    pub(crate) fn read(&self, variable: &Variable, place: usize) -> Result<Bytes, VariableError> {
+        let value = self.value(variable, place)?;
         if !value.tensor_content.is_empty() {
             return Ok(value.tensor_content);
         }
-        let data_type = self.stored[place].data_type;
-        let unsupported = || VariableError::Unsupported { type_name: proto::type_name(data_type) };
-        Ok(match proto::element_type(data_type).ok_or_else(unsupported)? {
+        let unsupported = || VariableError::Unsupported { type_name: variable.type_name() };
+        Ok(match variable.element_type().ok_or_else(unsupported)? {
             ElementType::F32 => joined(value.float_val),
             ElementType::F64 => joined(value.double_val),
             // Both as the 16 bits that they are.
@@ -127,8 +119,13 @@ impl SavedSlices {
     }
 
     /// The elements of a part of a string tensor.
-    pub(crate) fn read_strings(&self, place: usize, count: usize) -> Result<Vec<Bytes>, VariableError> {
-        let strings = self.value(place)?.string_val;
+    pub(crate) fn read_strings(
+        &self,
+        variable: &Variable,
+        place: usize,
+        count: usize,
+    ) -> Result<Vec<Bytes>, VariableError> {
+        let strings = self.value(variable, place)?.string_val;
         if strings.len() == count {
             return Ok(strings);
         }

@@ -61,12 +61,15 @@ impl Variable {
     }
 }
 
+/// TensorFlow's own limit.
+const MAX_RANK: usize = 254;
+
 /// The dimensions of a shape whose elements can be counted.
 pub(crate) fn dimensions(shape: Option<&TensorShapeProto>) -> Result<Vec<usize>, VariableError> {
     let Some(shape) = shape else { return Ok(Vec::new()) };
     let stored = || shape.dim.iter().map(|dim| dim.size);
     let dims: Option<Vec<usize>> = stored().map(|size| usize::try_from(size).ok()).collect();
-    dims.filter(|dims| !shape.unknown_rank && ir::element_count(dims).is_some())
+    dims.filter(|dims| !shape.unknown_rank && dims.len() <= MAX_RANK && ir::element_count(dims).is_some())
         .ok_or_else(|| VariableError::Shape { dims: stored().collect() })
 }
 
@@ -99,7 +102,7 @@ impl Part {
             None => Some((0, *dim)),
             Some(length) => {
                 let (start, length) = (usize::try_from(extent.start).ok()?, usize::try_from(length).ok()?);
-                start.checked_add(length).filter(|end| end <= dim).map(|_| (start, length))
+                start.checked_add(length).filter(|end| length > 0 && end <= dim).map(|_| (start, length))
             }
         };
         let bounds: Option<Vec<_>> = slice.iter().zip(shape).map(bounds).collect();
@@ -118,9 +121,13 @@ impl Part {
     }
 }
 
-/// Sorts parts by where they start, and checks that together they have as many elements as the whole.
+/// Sorts parts by where they start, and checks that no two start together and that they have as many elements as
+/// the whole.
 pub(crate) fn order_parts(parts: &mut [Part], shape: &[usize]) -> Result<(), VariableError> {
     parts.sort_by(|a, b| a.start.cmp(&b.start));
+    if parts.windows(2).any(|pair| pair[0].start == pair[1].start) {
+        return Err(VariableError::Overlap { shape: shape.into() });
+    }
     let expected = ir::element_count(shape).unwrap_or(usize::MAX);
     let found = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.elements()));
     if found == expected {
@@ -159,7 +166,7 @@ pub(crate) fn assemble(
                 stride *= shape[axis];
             }
             if filled.contains_any_in_range(at..at + row) {
-                return Err(VariableError::Overlap { shape: shape.into(), element: at });
+                return Err(VariableError::Overlap { shape: shape.into() });
             }
             filled.insert_range(at..at + row);
             whole[at * size..(at + row) * size].copy_from_slice(source);

@@ -189,3 +189,14 @@ fn an_unknown_name_says_what_comes_near() {
     assert!(text.contains("holds no variable `model/fc1/kernel:0`; similar: "), "{text}");
     assert!(text.contains("fc1/kernel"), "{text}");
 }
+
+#[test]
+fn threads_may_share_a_checkpoint() {
+    let checkpoint = open("fixtures/digits/digits.ckpt");
+    let alone = checkpoint.get("fc1/kernel").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(checkpoint.get("fc1/kernel").unwrap(), alone));
+        }
+    });
+}
