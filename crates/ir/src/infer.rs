@@ -5,7 +5,7 @@
 //! elements need no rules of their own for that: their reference `evaluate` runs on the positions of what is known.
 
 use crate::{
-    ElementType, Interval, Op, Tensor, element_count,
+    ElementType, Interval, Op, RtInfo, Tensor, element_count,
     model::Output,
     op::{Input, Inputs, OpError, OpErrorKind, Value},
 };
@@ -25,8 +25,10 @@ pub(crate) fn infer_node(op: &Op, inputs: &[&Output]) -> Result<Vec<Output>, OpE
             return Err(OpError::new(OpErrorKind::Shape, format!("the output {ty} is too large to address")));
         }
     }
-    let mut outputs: Vec<Output> =
-        types.into_iter().map(|ty| Output { ty, names: Vec::new(), value: None }).collect();
+    let mut outputs: Vec<Output> = types
+        .into_iter()
+        .map(|ty| Output { ty, names: Vec::new(), rt_info: RtInfo::new(), value: None })
+        .collect();
     if let Op::Constant(constant) = op {
         outputs[0].value = Some(Value::Known(constant.tensor.clone()));
     } else if let Some(values) = infer_values(op, &inputs, &outputs) {

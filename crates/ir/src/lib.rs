@@ -4,6 +4,7 @@
 //! |---|---|
 //! | build a network | [`Model::add`] with the ops of [`op`] |
 //! | run it plainly | [`evaluate`] |
+//! | read and write IR files | [`read_ir`], [`write_ir`] |
 //! | write a device | the traits of [`device`] |
 #![deny(unsafe_code)]
 
@@ -11,6 +12,7 @@ pub mod attribute;
 pub mod device;
 mod element;
 mod evaluate;
+mod file;
 mod infer;
 mod interval;
 mod layout;
@@ -24,6 +26,9 @@ mod tensor;
 pub use bytes::Bytes;
 pub use element::{Element, ElementType};
 pub use evaluate::evaluate;
+pub use file::{
+    ReadError, ReadErrorKind, Weights, WriteError, Written, read_ir, read_ir_from, to_ir, write_ir,
+};
 pub use interval::{Dim, Interval};
 pub use layout::{Layout, LayoutSyntaxError};
 pub use mapped::map_file;

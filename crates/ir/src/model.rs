@@ -50,6 +50,8 @@ pub struct Output {
     pub ty: PortType,
     /// The names under which frameworks and users know the tensor.
     pub names: Vec<String>,
+    /// Run-time information of the port.
+    pub rt_info: RtInfo,
     /// What is known of the elements.
     pub value: Option<Value>,
 }
@@ -252,6 +254,11 @@ impl Model {
         &mut self.node_mut(port.node).outputs[port.index].names
     }
 
+    /// The run-time information of `port`.
+    pub fn rt_info_mut(&mut self, port: Port) -> &mut RtInfo {
+        &mut self.node_mut(port.node).outputs[port.index].rt_info
+    }
+
     /// The tensor that comes out of `port`, when it is a constant.
     pub fn constant(&self, port: Port) -> Option<&Tensor> {
         self.node(port.node).constant()
@@ -430,6 +437,7 @@ impl Model {
         let mut outputs = self.inferred(node)?;
         for (new, old) in outputs.iter_mut().zip(&mut self.node_mut(id).outputs) {
             new.names = std::mem::take(&mut old.names);
+            new.rt_info = std::mem::take(&mut old.rt_info);
         }
         self.node_mut(id).outputs = outputs;
         Ok(())
