@@ -6,7 +6,7 @@ use crate::{
     op::{Constant, OpError, OpResult, Parameter, PortType, Value},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     fmt,
 };
 use thiserror::Error;
@@ -413,12 +413,16 @@ impl Model {
         let mut at = self.nodes().map(|(id, _)| id).find(|id| blocked(*id)).expect("someone waits");
         let (mut path, mut seen) = (Vec::new(), HashMap::new());
         // Every waiting node takes from a waiting node: going back must come round.
-        while seen.insert(at, path.len()).is_none() {
+        let start = loop {
+            match seen.entry(at) {
+                Entry::Occupied(first) => break *first.get(),
+                Entry::Vacant(new) => new.insert(path.len()),
+            };
             path.push(at);
             at =
                 self.node(at).inputs.iter().map(|p| p.node).find(|id| blocked(*id)).expect("one input waits");
-        }
-        let names = path[seen[&at]..].iter().rev().map(|id| format!("`{}`", self.node(*id).name));
+        };
+        let names = path[start..].iter().rev().map(|id| format!("`{}`", self.node(*id).name));
         ModelError::Cycle { path: names.collect() }
     }
 
@@ -567,7 +571,7 @@ mod tests {
         let err = model.infer().unwrap_err();
         assert_eq!(
             err.to_string(),
-            "the graph has a cycle through `relu` -> `exp`; break it by removing one of these edges"
+            "the graph has a cycle through `exp` -> `relu`; break it by removing one of these edges"
         );
     }
 }

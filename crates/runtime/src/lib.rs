@@ -1,1 +1,34 @@
-//! Core, compiled models and infer requests.
+//! The Inference Engine: reads models, loads them on devices, runs them.
+//!
+//! ```no_run
+//! # fn cpu() -> std::sync::Arc<dyn ir::device::Device> { unimplemented!() }
+//! use runtime::Core;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let core = Core::new();
+//! core.register(cpu());
+//! let model = core.read_model("model.xml")?;
+//! let compiled = core.compile_model(&model, "CPU", &Default::default())?;
+//! let mut request = compiled.create_infer_request()?;
+//! request.input(0)?.write()?.fill(0);
+//! request.infer()?;
+//! let answer = request.output(0)?.to_tensor()?;
+//! # Ok(()) }
+//! ```
+//!
+//! A request runs one inference at a time. [`InferRequest::infer`] waits for it; [`InferRequest::start_async`]
+//! returns at once, and then the request can be asked ([`InferRequest::wait_for`]), waited for, awaited
+//! ([`InferRequest::finished`]), or it calls back.
+#![forbid(unsafe_code)]
+
+mod compiled;
+mod core;
+mod error;
+mod preprocess;
+mod request;
+
+pub use crate::core::Core;
+pub use compiled::CompiledModel;
+pub use error::Error;
+pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow};
+pub use preprocess::{InputSettings, OutputSettings, apply_settings};
+pub use request::{Finished, InferRequest, Status};

@@ -1,0 +1,165 @@
+//! The engine: devices by name, and models loaded on them.
+
+use crate::{CompiledModel, error::Result};
+use ir::{
+    Model,
+    device::{Config, Device, DeviceError, DeviceResult, Host, Support},
+};
+use std::{
+    any::Any,
+    collections::{BTreeMap, HashMap},
+    io::Read,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The engine. Clones are handles on the same one; it may be used from any thread.
+#[derive(Clone, Default)]
+pub struct Core {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    devices: Mutex<BTreeMap<String, Arc<dyn Device>>>,
+    /// Settings for every model that is compiled for a device, by the device's name.
+    config: Mutex<HashMap<String, Config>>,
+    shared: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+}
+
+/// A lock that a panicking thread left behind still guards whole values: every use below is one map operation.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A device as users write it: `CPU`, `FPGA.1`, `HETERO:FPGA,CPU`.
+struct DeviceSpec<'a> {
+    name: &'a str,
+    config: Config,
+}
+
+impl<'a> DeviceSpec<'a> {
+    fn parse(text: &'a str) -> Self {
+        let (name, priorities) = match text.split_once(':') {
+            Some((name, list)) => (name, Some(list)),
+            None => (text, None),
+        };
+        let (name, id) = match name.split_once('.') {
+            Some((name, id)) => (name, Some(id)),
+            None => (name, None),
+        };
+        let mut config = Config::new();
+        config.extend(priorities.map(|list| ("DEVICE_PRIORITIES".to_owned(), list.to_owned())));
+        config.extend(id.map(|id| ("DEVICE_ID".to_owned(), id.to_owned())));
+        Self { name, config }
+    }
+}
+
+impl Core {
+    /// An engine without devices; see [`Core::register`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a device under its own name; one of the same name is replaced.
+    pub fn register(&self, device: Arc<dyn Device>) {
+        lock(&self.inner.devices).insert(device.name().to_owned(), device);
+    }
+
+    /// The names of the devices.
+    pub fn available_devices(&self) -> Vec<String> {
+        lock(&self.inner.devices).keys().cloned().collect()
+    }
+
+    /// A device by name.
+    pub fn device(&self, name: &str) -> Result<Arc<dyn Device>> {
+        Ok(self.inner.device(name)?)
+    }
+
+    /// Reads an IR; the `.bin` is looked for beside the `.xml`.
+    pub fn read_model(&self, xml: impl AsRef<Path>) -> Result<Model> {
+        Ok(ir::read_ir(xml.as_ref())?)
+    }
+
+    /// Sets what every later [`Core::compile_model`] for `device` starts from.
+    pub fn set_property(&self, device: &str, key: &str, value: &str) {
+        let mut all = lock(&self.inner.config);
+        all.entry(device.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
+    }
+
+    /// A property of a device, such as `FULL_DEVICE_NAME`.
+    pub fn property(&self, device: &str, key: &str) -> Result<String> {
+        Ok(self.device(DeviceSpec::parse(device).name)?.property(key)?)
+    }
+
+    /// Loads a model on a device: `CPU`, `FPGA.1`, `HETERO:FPGA,CPU`.
+    pub fn compile_model(&self, model: &Model, device: &str, config: &Config) -> Result<CompiledModel> {
+        let (found, config) = self.resolve(device, config)?;
+        let compiled = found.compile(model, &config, &self.host())?;
+        Ok(CompiledModel::new(compiled))
+    }
+
+    /// Loads a model that [`CompiledModel::export`] wrote.
+    pub fn import_model(&self, from: &mut dyn Read, device: &str, config: &Config) -> Result<CompiledModel> {
+        let (found, config) = self.resolve(device, config)?;
+        Ok(CompiledModel::new(found.import(from, &config, &self.host())?))
+    }
+
+    /// Which nodes of a model a device would take.
+    pub fn query_model(&self, model: &Model, device: &str, config: &Config) -> Result<Support> {
+        let (found, config) = self.resolve(device, config)?;
+        Ok(found.query(model, &config)?)
+    }
+
+    /// The device of a spec, and its settings: the engine's, overlaid with the spec's and the caller's.
+    fn resolve(&self, device: &str, config: &Config) -> Result<(Arc<dyn Device>, Config)> {
+        let spec = DeviceSpec::parse(device);
+        let found = self.device(spec.name)?;
+        let mut merged = lock(&self.inner.config).get(spec.name).cloned().unwrap_or_default();
+        merged.extend(spec.config);
+        merged.extend(config.clone());
+        Ok((found, merged))
+    }
+
+    fn host(&self) -> Arc<dyn Host> {
+        self.inner.clone()
+    }
+}
+
+impl Host for Inner {
+    fn device(&self, name: &str) -> DeviceResult<Arc<dyn Device>> {
+        let devices = lock(&self.devices);
+        devices.get(name).cloned().ok_or_else(|| DeviceError::NoSuchDevice {
+            name: name.to_owned(),
+            available: devices.keys().cloned().collect(),
+        })
+    }
+
+    fn shared(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync> {
+        lock(&self.shared).entry(key.to_owned()).or_insert_with(make).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_specs_carry_ids_and_priorities() {
+        let spec = DeviceSpec::parse("HETERO:FPGA.1,CPU");
+        assert_eq!(spec.name, "HETERO");
+        assert_eq!(spec.config["DEVICE_PRIORITIES"], "FPGA.1,CPU");
+        let spec = DeviceSpec::parse("FPGA.1");
+        assert_eq!((spec.name, spec.config["DEVICE_ID"].as_str()), ("FPGA", "1"));
+    }
+
+    #[test]
+    fn an_unknown_device_is_named_with_those_that_exist() {
+        let err = Core::new().compile_model(&Model::new("m"), "GPU", &Config::new()).err().unwrap();
+        assert_eq!(err.to_string(), "there is no device `GPU`; available: ");
+    }
+}

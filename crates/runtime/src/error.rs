@@ -1,0 +1,56 @@
+//! What can go wrong between a caller and a device.
+
+use ir::device::DeviceError;
+use thiserror::Error;
+
+/// An error of the engine.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model's files can't be read.
+    #[error(transparent)]
+    Read(#[from] ir::ReadError),
+    /// The model itself is at fault.
+    #[error(transparent)]
+    Model(#[from] ir::ModelError),
+    /// The device refused or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// There is no input or output of that name.
+    #[error("the model has no {side} `{name}`; it has {}", available.join(", "))]
+    NoSuchPort {
+        /// "input", "output", or both.
+        side: &'static str,
+        /// The name asked for.
+        name: String,
+        /// The names that there are.
+        available: Vec<String>,
+    },
+    /// There is no input or output of that number.
+    #[error("there is no {side} {index}: the model has {count}")]
+    NoSuchIndex {
+        /// "input" or "output".
+        side: &'static str,
+        /// The number asked for.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The request was asked for the result of an inference that was never started.
+    #[error("no inference was started: call `start_async` first")]
+    NotStarted,
+    /// An input or output can't be given the form asked for.
+    #[error("`{port}`: {reason}")]
+    Settings {
+        /// The input or output.
+        port: String,
+        /// Why.
+        reason: String,
+    },
+    /// The caller's completion callback panicked.
+    #[error("the completion callback panicked: {0}")]
+    Callback(String),
+}
+
+/// A result of the engine.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
