@@ -1,1 +1,9 @@
-//! Programs that show the engine to users.
+//! What the sample programs share: the engine with its devices, images, labels, NumPy files, the known printouts.
+
+pub mod argv;
+pub mod classification;
+pub mod engine;
+pub mod images;
+pub mod labels;
+pub mod numpy;
+pub mod printout;
