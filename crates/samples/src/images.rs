@@ -27,7 +27,8 @@ pub fn find(arguments: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for argument in arguments {
         if argument.is_dir() {
-            let entries = fs::read_dir(argument).with_context(|| format!("cannot list {}", argument.display()))?;
+            let entries =
+                fs::read_dir(argument).with_context(|| format!("cannot list {}", argument.display()))?;
             let mut found: Vec<PathBuf> = entries
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 .filter(|path| path.is_file() && is_image(path))
@@ -85,7 +86,11 @@ pub fn read(path: &Path, channels: usize) -> Result<Vec<Image>> {
 fn read_ubyte(path: &Path, bytes: &[u8]) -> Result<Vec<Image>> {
     let field = |i: usize| -> Result<usize> {
         let word = bytes.get(4 * i..4 * i + 4).with_context(|| {
-            format!("{}: {} bytes are too few for the header of a ubyte file, which has 16", path.display(), bytes.len())
+            format!(
+                "{}: {} bytes are too few for the header of a ubyte file, which has 16",
+                path.display(),
+                bytes.len()
+            )
         })?;
         Ok(u32::from_be_bytes(word.try_into().expect("four bytes")) as usize)
     };

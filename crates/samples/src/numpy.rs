@@ -23,8 +23,8 @@ pub fn read_npy(path: &Path) -> Result<Tensor> {
 /// Reads every array of a `.npz` file, in the file's order.
 pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut archive =
-        ZipArchive::new(BufReader::new(file)).with_context(|| format!("{} is no .npz file", path.display()))?;
+    let mut archive = ZipArchive::new(BufReader::new(file))
+        .with_context(|| format!("{} is no .npz file", path.display()))?;
     let mut arrays = Vec::new();
     for i in 0..archive.len() {
         let entry = archive.by_index(i).with_context(|| path.display().to_string())?;

@@ -1,0 +1,123 @@
+//! The device: what it takes, and models compiled for it.
+
+use crate::{
+    config::{Settings, processors},
+    plan::Plans,
+    request::Request,
+    stream::Streams,
+};
+use ir::{
+    Model, Op,
+    device::{
+        CompiledModel, Config, Device, DeviceError, DeviceResult, Host, InferRequest, PortInfo, Support,
+    },
+};
+use std::sync::Arc;
+
+/// The CPU as a device.
+#[derive(Default)]
+pub struct CpuDevice(());
+
+impl CpuDevice {
+    /// The CPU of this machine.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Device for CpuDevice {
+    fn name(&self) -> &str {
+        "CPU"
+    }
+
+    fn description(&self) -> String {
+        "Terroir CPU".to_owned()
+    }
+
+    fn query(&self, model: &Model, config: &Config) -> DeviceResult<Support> {
+        Settings::parse(config)?;
+        let mut support = Support::default();
+        for (_, node) in model.nodes() {
+            match &node.op {
+                Op::Custom(op) => {
+                    let reason =
+                        format!("`{}` of {} is not an op that this device knows", op.type_name, op.version);
+                    support.refused.push((node.name.clone(), reason));
+                }
+                _ => support.supported.push(node.name.clone()),
+            }
+        }
+        Ok(support)
+    }
+
+    fn compile(
+        &self,
+        model: &Model,
+        config: &Config,
+        _host: &Arc<dyn Host>,
+    ) -> DeviceResult<Arc<dyn CompiledModel>> {
+        let settings = Settings::parse(config)?;
+        if let Some((node, reason)) = self.query(model, config)?.refused.into_iter().next() {
+            return Err(DeviceError::Unsupported { device: "CPU".into(), node, reason });
+        }
+        Ok(Arc::new(Compiled {
+            inputs: PortInfo::inputs(model),
+            outputs: PortInfo::outputs(model),
+            plans: Arc::new(Plans::new(model.clone(), settings)?),
+            streams: Streams::new(&settings),
+            name: model.name.clone(),
+            settings,
+        }))
+    }
+
+    fn property(&self, key: &str) -> DeviceResult<String> {
+        Ok(match key {
+            "FULL_DEVICE_NAME" => self.description(),
+            "OPTIMIZATION_CAPABILITIES" => "FP32".to_owned(),
+            "RANGE_FOR_STREAMS" => format!("1,{}", processors()),
+            "RANGE_FOR_ASYNC_INFER_REQUESTS" => format!("1,{},1", processors()),
+            "AVAILABLE_DEVICES" => "0".to_owned(),
+            _ => return Err(no_property(key)),
+        })
+    }
+}
+
+fn no_property(key: &str) -> DeviceError {
+    DeviceError::NotOffered { device: "CPU".to_owned(), what: format!("the property `{key}`") }
+}
+
+/// A model on the CPU.
+struct Compiled {
+    inputs: Vec<PortInfo>,
+    outputs: Vec<PortInfo>,
+    plans: Arc<Plans>,
+    streams: Streams,
+    name: String,
+    settings: Settings,
+}
+
+impl CompiledModel for Compiled {
+    fn inputs(&self) -> &[PortInfo] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[PortInfo] {
+        &self.outputs
+    }
+
+    fn create_request(self: Arc<Self>) -> DeviceResult<Box<dyn InferRequest>> {
+        let streams = self.streams.clone();
+        Ok(Box::new(Request::new(self.plans.clone(), streams, &self.inputs, &self.outputs)?))
+    }
+
+    fn property(&self, key: &str) -> DeviceResult<String> {
+        Ok(match key {
+            "NETWORK_NAME" | "MODEL_NAME" => self.name.clone(),
+            "OPTIMAL_NUMBER_OF_INFER_REQUESTS" | "NUM_STREAMS" => self.settings.streams.to_string(),
+            "INFERENCE_NUM_THREADS" => self.settings.threads.to_string(),
+            "EXECUTION_DEVICES" => "CPU".to_owned(),
+            "INFERENCE_PRECISION_HINT" => "f32".to_owned(),
+            _ => return Err(no_property(key)),
+        })
+    }
+}
