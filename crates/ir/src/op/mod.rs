@@ -4,22 +4,28 @@
 //! reference semantics), and a row below.
 
 mod activation;
+mod axes;
 mod binary;
 mod block;
+mod concat;
 mod convert;
 mod convolution;
 mod custom;
+mod elements;
+mod gather;
 mod generate;
 mod interpolate;
 mod io;
 mod matmul;
 mod movement;
 mod normalization;
+mod pad;
 mod pooling;
 mod quantize;
 mod reduce;
 mod reshape;
 mod select;
+mod slice;
 mod softmax;
 mod topk;
 mod unary;
@@ -27,20 +33,24 @@ mod unary;
 pub use activation::*;
 pub use binary::*;
 pub use block::*;
+pub use concat::*;
 pub use convert::*;
 pub use convolution::*;
 pub use custom::*;
+pub use gather::*;
 pub use generate::*;
 pub use interpolate::*;
 pub use io::*;
 pub use matmul::*;
 pub use movement::*;
 pub use normalization::*;
+pub use pad::*;
 pub use pooling::*;
 pub use quantize::*;
 pub use reduce::*;
 pub use reshape::*;
 pub use select::*;
+pub use slice::*;
 pub use softmax::*;
 pub use topk::*;
 pub use unary::*;
@@ -154,6 +164,11 @@ impl<'a> Inputs<'a> {
     /// The shape of input `i`.
     pub fn shape(&self, i: usize) -> &'a PartialShape {
         &self.0[i].ty.shape
+    }
+
+    /// The number of elements of input `i`, when it is known.
+    pub fn count(&self, i: usize) -> Option<usize> {
+        crate::element_count(&self.0.get(i)?.ty.shape.sizes()?)
     }
 
     /// All elements of input `i`, when they are known.
@@ -295,6 +310,21 @@ pub trait Operator: Visit {
     fn moves(&self, _input: usize) -> bool {
         false
     }
+}
+
+/// The shapes of the outputs of `op` for these very inputs, after all checks of its inference.
+pub(crate) fn output_shapes(op: &dyn Operator, inputs: &[Tensor]) -> Result<Vec<Vec<usize>>, OpError> {
+    let known: Vec<(PortType, Value)> = inputs
+        .iter()
+        .map(|t| (PortType::new(t.element_type(), t.shape().into()), Value::Known(t.clone())))
+        .collect();
+    let views: Vec<Input> = known.iter().map(|(ty, value)| Input { ty, value: Some(value) }).collect();
+    let types = op.infer(&Inputs(&views))?;
+    let sizes = |ty: PortType| {
+        let fail = || OpError::shape(format!("the output {ty} does not follow from the inputs"));
+        ty.shape.sizes().ok_or_else(fail)
+    };
+    types.into_iter().map(sizes).collect()
 }
 
 /// Declares [`Op`] and its table from rows `Variant { "Type" opset => prototype; ... }`.

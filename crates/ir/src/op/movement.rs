@@ -1,21 +1,16 @@
-//! Elements in another order, put together, or taken apart.
+//! Elements in another order, or repeated.
 
-use super::Operator;
-use crate::attribute::{Visit, Visitor, text_enum};
-
-text_enum! {
-    /// What stands around the data.
-    PadMode {
-        /// One value.
-        Constant = "constant",
-        /// The outermost element.
-        Edge = "edge",
-        /// The mirror image without the outermost element.
-        Reflect = "reflect",
-        /// The mirror image with the outermost element.
-        Symmetric = "symmetric",
-    }
-}
+use super::{
+    AutoBroadcast, Inputs, OpError, Operator, PortType,
+    axes::{axis, check_rank, distinct_axes, integers},
+    broadcast_shapes,
+    elements::{row_major, strided, take},
+    expect_inputs, output_shapes,
+};
+use crate::{
+    Dim, Interval, PartialShape, Tensor,
+    attribute::{Visit, Visitor, text_enum},
+};
 
 text_enum! {
     /// How a shape is broadcast to a target.
@@ -41,147 +36,52 @@ impl Operator for Transpose {
     fn type_name(&self) -> &str {
         "Transpose"
     }
-}
 
-/// Inputs side by side along an axis.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Concat {
-    /// The axis; negative counts from the end.
-    pub axis: i64,
-}
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(2..=2)?;
+        let data = inputs.shape(0);
+        let order = inputs.tensor(1).map(|t| integers(t, "the order")).transpose()?;
+        let shape = match (data.dims(), order) {
+            (None, Some(order)) if !order.is_empty() => PartialShape::of_rank(check_rank(order.len())?),
+            (None, _) => PartialShape::UNKNOWN,
+            (Some(dims), None) => PartialShape::of_rank(dims.len()),
+            (Some(dims), Some(order)) => {
+                PartialShape::new(permutation(&order, dims.len())?.into_iter().map(|i| dims[i]))
+            }
+        };
+        Ok(vec![PortType::new(inputs.element_type(0), shape)])
+    }
 
-impl Visit for Concat {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.required("axis", &mut self.axis);
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        expect_inputs(inputs.len(), 2..=2)?;
+        let data = &inputs[0];
+        let order = permutation(&integers(&inputs[1], "the order")?, data.shape().len())?;
+        Ok(vec![transposed(data, &order)?])
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
     }
 }
 
-impl Operator for Concat {
-    fn type_name(&self) -> &str {
-        "Concat"
+/// `order` as axes of a tensor of `rank` dimensions, each once; an empty order reverses.
+fn permutation(order: &[i64], rank: usize) -> Result<Vec<usize>, OpError> {
+    if order.is_empty() {
+        return Ok((0..rank).rev().collect());
     }
-}
-
-/// Equal parts along an axis. Inputs: data, axis.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Split {
-    /// The number of parts.
-    pub num_splits: usize,
-}
-
-impl Visit for Split {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.required("num_splits", &mut self.num_splits);
+    if order.len() != rank {
+        let message = format!("the order {order:?} does not name each of {rank} dimensions once");
+        return Err(OpError::value(message));
     }
+    distinct_axes(order, rank)
 }
 
-impl Operator for Split {
-    fn type_name(&self) -> &str {
-        "Split"
-    }
-}
-
-/// Parts of given lengths along an axis. Inputs: data, axis, lengths (one may be -1: what is left).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct VariadicSplit;
-
-impl Visit for VariadicSplit {
-    fn visit(&mut self, _: &mut dyn Visitor) {}
-}
-
-impl Operator for VariadicSplit {
-    fn type_name(&self) -> &str {
-        "VariadicSplit"
-    }
-}
-
-/// Slices with TensorFlow's masks. Inputs: data, begin, end, optionally strides. A mask element of 1 applies.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct StridedSlice {
-    /// 1: begin is ignored.
-    pub begin_mask: Vec<i64>,
-    /// 1: end is ignored.
-    pub end_mask: Vec<i64>,
-    /// 1: a new dimension of size 1 here.
-    pub new_axis_mask: Vec<i64>,
-    /// 1: one element is taken, the dimension goes.
-    pub shrink_axis_mask: Vec<i64>,
-    /// 1: as many whole dimensions as are left.
-    pub ellipsis_mask: Vec<i64>,
-}
-
-impl Visit for StridedSlice {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.required("begin_mask", &mut self.begin_mask);
-        v.required("end_mask", &mut self.end_mask);
-        v.optional("new_axis_mask", &mut self.new_axis_mask);
-        v.optional("shrink_axis_mask", &mut self.shrink_axis_mask);
-        v.optional("ellipsis_mask", &mut self.ellipsis_mask);
-    }
-}
-
-impl Operator for StridedSlice {
-    fn type_name(&self) -> &str {
-        "StridedSlice"
-    }
-}
-
-/// Slices along axes. Inputs: data, start, stop, step, optionally axes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Slice;
-
-impl Visit for Slice {
-    fn visit(&mut self, _: &mut dyn Visitor) {}
-}
-
-impl Operator for Slice {
-    fn type_name(&self) -> &str {
-        "Slice"
-    }
-}
-
-/// Slices picked along an axis. Inputs: data, indices, axis.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Gather {
-    /// Leading dimensions that data and indices share.
-    pub batch_dims: i64,
-}
-
-impl Visit for Gather {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.optional("batch_dims", &mut self.batch_dims);
-    }
-}
-
-impl Operator for Gather {
-    fn type_name(&self) -> &str {
-        "Gather"
-    }
-}
-
-/// Puts elements around the data. Inputs: data, pads_begin, pads_end, optionally the value.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Pad {
-    /// Which elements.
-    pub pad_mode: PadMode,
-}
-
-impl Default for Pad {
-    fn default() -> Self {
-        Self { pad_mode: PadMode::Constant }
-    }
-}
-
-impl Visit for Pad {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.required("pad_mode", &mut self.pad_mode);
-    }
-}
-
-impl Operator for Pad {
-    fn type_name(&self) -> &str {
-        "Pad"
-    }
+/// `data` with dimension `order[i]` as dimension `i`.
+pub(crate) fn transposed(data: &Tensor, order: &[usize]) -> Result<Tensor, OpError> {
+    let strides = row_major(data.shape());
+    let shape: Vec<usize> = order.iter().map(|i| data.shape()[*i]).collect();
+    let strides: Vec<isize> = order.iter().map(|i| strides[*i]).collect();
+    strided(data, 0, &shape, &strides)
 }
 
 /// Repeats along dimensions of size 1. Inputs: data, target shape, for explicit mode the axes.
@@ -207,6 +107,93 @@ impl Operator for Broadcast {
     fn type_name(&self) -> &str {
         "Broadcast"
     }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        let explicit = self.mode == BroadcastMode::Explicit;
+        inputs.expect(if explicit { 3..=3 } else { 2..=3 })?;
+        let data = inputs.shape(0);
+        let target = match (inputs.intervals(1), inputs.count(1)) {
+            (Some(target), _) => {
+                if let Some(bad) = target.iter().find(|dim| dim.max() < 0) {
+                    return Err(OpError::value(format!("the target shape holds {bad}")));
+                }
+                check_rank(target.len())?;
+                PartialShape::new(target.into_iter().map(Interval::as_dim))
+            }
+            (None, Some(count)) => PartialShape::of_rank(check_rank(count)?),
+            (None, None) => PartialShape::UNKNOWN,
+        };
+        let shape = match self.mode {
+            BroadcastMode::Bidirectional => broadcast_shapes(AutoBroadcast::Numpy, data, &target)?,
+            BroadcastMode::Numpy => match (data.dims(), target.dims()) {
+                (Some(dims), Some(wanted)) => {
+                    let lead = wanted.len().checked_sub(dims.len()).ok_or_else(|| {
+                        OpError::shape(format!("{data} has more dimensions than the target {target}"))
+                    })?;
+                    let axes: Vec<usize> = (lead..wanted.len()).collect();
+                    stretch(dims, wanted, &axes)?
+                }
+                _ => target,
+            },
+            BroadcastMode::Explicit => {
+                let axes = inputs.tensor(2).map(|t| integers(t, "the axes mapping")).transpose()?;
+                match (data.dims(), target.dims(), axes) {
+                    (Some(dims), Some(wanted), Some(axes)) => {
+                        stretch(dims, wanted, &mapped_axes(&axes, dims.len(), wanted.len())?)?
+                    }
+                    _ => target,
+                }
+            }
+        };
+        Ok(vec![PortType::new(inputs.element_type(0), shape)])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        let shape = output_shapes(self, inputs)?.remove(0);
+        let data = &inputs[0];
+        let rank = data.shape().len();
+        let axes = match self.mode {
+            BroadcastMode::Explicit => {
+                mapped_axes(&integers(&inputs[2], "the axes mapping")?, rank, shape.len())?
+            }
+            BroadcastMode::Numpy | BroadcastMode::Bidirectional => {
+                (shape.len() - rank..shape.len()).collect()
+            }
+        };
+        let own = row_major(data.shape());
+        let mut strides = vec![0; shape.len()];
+        for (i, axis) in axes.into_iter().enumerate().filter(|(i, _)| data.shape()[*i] != 1) {
+            strides[axis] = own[i];
+        }
+        Ok(vec![strided(data, 0, &shape, &strides)?])
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
+    }
+}
+
+/// Which axis of the target each dimension of the data goes to: distinct, in order.
+fn mapped_axes(values: &[i64], rank: usize, target: usize) -> Result<Vec<usize>, OpError> {
+    let axes = distinct_axes(values, target)?;
+    if axes.len() != rank || !axes.is_sorted() {
+        let message = format!("the axes mapping {values:?} does not name {rank} axes in rising order");
+        return Err(OpError::value(message));
+    }
+    Ok(axes)
+}
+
+/// `wanted` where dimension `i` of the data lies along `axes[i]`: it must be of that size, or 1.
+fn stretch(dims: &[Dim], wanted: &[Dim], axes: &[usize]) -> Result<PartialShape, OpError> {
+    let mut shape = wanted.to_vec();
+    for (dim, axis) in dims.iter().zip(axes) {
+        if !dim.contains(1) {
+            shape[*axis] = dim.intersect(wanted[*axis]).ok_or_else(|| {
+                OpError::shape(format!("dimension {dim} does not stretch to {} of the target", wanted[*axis]))
+            })?;
+        }
+    }
+    Ok(PartialShape::new(shape))
 }
 
 /// Repeats whole tensors. Inputs: data, repeats.
@@ -221,6 +208,53 @@ impl Operator for Tile {
     fn type_name(&self) -> &str {
         "Tile"
     }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(2..=2)?;
+        let shape = match (inputs.shape(0).dims(), inputs.intervals(1), inputs.count(1)) {
+            (Some(dims), Some(repeats), _) => {
+                let rank = check_rank(dims.len().max(repeats.len()))?;
+                let at = |list: &[Interval], i: usize| {
+                    (i + list.len()).checked_sub(rank).map_or(Interval::exactly(1), |i| list[i])
+                };
+                let mut shape = Vec::new();
+                for i in 0..rank {
+                    let count = at(&repeats, i);
+                    if count.max() < 0 {
+                        return Err(OpError::value(format!("{count} repeats")));
+                    }
+                    shape.push(at(dims, i) * count.as_dim());
+                }
+                PartialShape::new(shape)
+            }
+            (Some(dims), None, Some(count)) => PartialShape::of_rank(check_rank(count.max(dims.len()))?),
+            _ => PartialShape::UNKNOWN,
+        };
+        Ok(vec![PortType::new(inputs.element_type(0), shape)])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        let shape = output_shapes(self, inputs)?.remove(0);
+        let mut repeats = integers(&inputs[1], "the repeats")?;
+        let mut sizes = inputs[0].shape().to_vec();
+        repeats.splice(0..0, std::iter::repeat_n(1, shape.len() - repeats.len()));
+        sizes.splice(0..0, std::iter::repeat_n(1, shape.len() - sizes.len()));
+        // Each dimension is seen as two, of which the outer one repeats.
+        let own = row_major(&sizes);
+        let (mut view, mut strides) = (Vec::new(), Vec::new());
+        for i in 0..shape.len() {
+            view.extend([
+                usize::try_from(repeats[i]).map_err(|_| OpError::value("negative repeats"))?,
+                sizes[i],
+            ]);
+            strides.extend([0, own[i]]);
+        }
+        Ok(vec![strided(&inputs[0], 0, &view, &strides)?.reshaped(shape)?])
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
+    }
 }
 
 /// Shifts along axes, what falls out comes in at the other end. Inputs: data, shift, axes.
@@ -234,5 +268,44 @@ impl Visit for Roll {
 impl Operator for Roll {
     fn type_name(&self) -> &str {
         "Roll"
+    }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(3..=3)?;
+        if let (Some(rank), Some(axes)) = (inputs.shape(0).rank(), inputs.integers(2)) {
+            for value in &axes {
+                axis(*value, rank)?;
+            }
+            let shifts = inputs.integers(1).map_or(1, |shifts| shifts.len());
+            if shifts != 1 && shifts != axes.len() {
+                return Err(OpError::shape(format!("{shifts} shifts for {} axes", axes.len())));
+            }
+        }
+        Ok(vec![inputs.0[0].ty.clone()])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        output_shapes(self, inputs)?;
+        let mut data = inputs[0].clone();
+        if data.is_empty() {
+            return Ok(vec![data]);
+        }
+        let shape = data.shape().to_vec();
+        // Shifts along the same axis add up.
+        let mut shifts = vec![0i128; shape.len()];
+        let by = integers(&inputs[1], "the shift")?;
+        for (i, value) in integers(&inputs[2], "the axes")?.into_iter().enumerate() {
+            shifts[axis(value, shape.len())?] += i128::from(by[i.min(by.len() - 1)]);
+        }
+        for (axis, shift) in shifts.into_iter().enumerate().filter(|(_, shift)| *shift != 0) {
+            let size = shape[axis] as i128;
+            let from: Vec<_> = (0..size).map(|i| Some((i - shift).rem_euclid(size) as usize)).collect();
+            data = take(&data, axis, &from, None)?;
+        }
+        Ok(vec![data])
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
     }
 }

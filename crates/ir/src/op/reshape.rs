@@ -1,8 +1,12 @@
 //! Shapes, and the same elements under other shapes.
 
-use super::Operator;
+use super::{
+    Inputs, OpError, Operator, PortType, Value,
+    axes::{axis, check_rank, distinct_axes, integers},
+    expect_inputs, output_shapes,
+};
 use crate::{
-    ElementType,
+    Dim, ElementType, Interval, PartialShape, Tensor,
     attribute::{Visit, Visitor},
 };
 
@@ -29,6 +33,28 @@ impl Operator for ShapeOf {
     fn type_name(&self) -> &str {
         "ShapeOf"
     }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(1..=1)?;
+        if !matches!(self.output_type, ElementType::I32 | ElementType::I64) {
+            let message = format!("output_type is {}, expected i32 or i64", self.output_type);
+            return Err(OpError::attribute(message));
+        }
+        let length = inputs.shape(0).rank().map_or(Dim::ANY_DIM, Dim::dim);
+        Ok(vec![PortType::new(self.output_type, PartialShape::new([length]))])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        expect_inputs(inputs.len(), 1..=1)?;
+        let sizes: Option<Vec<i64>> = inputs[0].shape().iter().map(|d| i64::try_from(*d).ok()).collect();
+        let sizes = sizes.ok_or_else(|| OpError::shape("a dimension is beyond i64"))?;
+        Ok(vec![Tensor::from_i64_values(self.output_type, &[sizes.len()], &sizes)?])
+    }
+
+    fn infer_values(&self, inputs: &Inputs) -> Option<Vec<Option<Value>>> {
+        let dims = inputs.0.first()?.ty.shape.dims()?;
+        Some(vec![Value::from_intervals(self.output_type, vec![dims.len()], dims.to_vec())])
+    }
 }
 
 /// The same elements under another shape. Inputs: data, pattern, where -1 stands for what is left.
@@ -48,6 +74,104 @@ impl Operator for Reshape {
     fn type_name(&self) -> &str {
         "Reshape"
     }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(2..=2)?;
+        let pattern = inputs.shape(1);
+        if pattern.rank().is_some_and(|rank| rank != 1) {
+            return Err(OpError::shape(format!("the pattern has shape {pattern}, expected a vector")));
+        }
+        let shape = match (inputs.intervals(1), pattern.sizes()) {
+            (Some(pattern), _) => self.resolve(inputs.shape(0), &pattern)?,
+            (None, Some(length)) => PartialShape::of_rank(check_rank(length[0])?),
+            (None, None) => PartialShape::UNKNOWN,
+        };
+        Ok(vec![PortType::new(inputs.element_type(0), shape)])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        reinterpret(self, inputs)
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
+    }
+}
+
+impl Reshape {
+    /// The shape that `pattern` makes of `data`.
+    fn resolve(&self, data: &PartialShape, pattern: &[Interval]) -> Result<PartialShape, OpError> {
+        check_rank(pattern.len())?;
+        let fail = |why: &str| OpError::value(format!("{data} does not take the shape {pattern:?}: {why}"));
+        let mut shape = Vec::new();
+        // Dimensions of the data that are copied as they are; they cancel out of the rest.
+        let mut copied = Vec::new();
+        let mut open = None;
+        for (i, wanted) in pattern.iter().enumerate() {
+            shape.push(match wanted.value() {
+                Some(-1) => {
+                    if open.replace(i).is_some() {
+                        return Err(fail("only one -1 can stand for what is left"));
+                    }
+                    Dim::ANY_DIM
+                }
+                Some(0) if self.special_zero => {
+                    copied.push(i);
+                    match data.dims() {
+                        None => Dim::ANY_DIM,
+                        Some(dims) => {
+                            *dims.get(i).ok_or_else(|| fail("a 0 stands where the data has no dimension"))?
+                        }
+                    }
+                }
+                Some(size) if size < 0 => return Err(fail("sizes below -1 mean nothing")),
+                Some(size) => Dim::exactly(size),
+                // What is not known can still be -1, and where 0 is special be any dimension.
+                None if wanted.min() < 0 || self.special_zero && wanted.min() == 0 => Dim::ANY_DIM,
+                None => *wanted,
+            });
+        }
+        let Some(dims) = data.dims() else { return Ok(PartialShape::new(shape)) };
+        let rest = |dims: &[Dim]| -> Vec<Dim> {
+            dims.iter().enumerate().filter(|(i, _)| !copied.contains(i)).map(|(_, dim)| *dim).collect()
+        };
+        let total = rest(dims).into_iter().fold(Dim::exactly(1), |product, dim| product * dim);
+        // Without a -1, a single dimension that isn't exactly known follows in the same way.
+        let open = open.or_else(|| {
+            let mut unknown = (0..shape.len()).filter(|i| !copied.contains(i) && shape[*i].value().is_none());
+            unknown.next().filter(|_| unknown.next().is_none())
+        });
+        let Some(open) = open else {
+            let wanted = rest(&shape).into_iter().fold(Dim::exactly(1), |product, dim| product * dim);
+            if wanted.intersect(total).is_none() {
+                return Err(fail("the numbers of elements differ"));
+            }
+            return Ok(PartialShape::new(shape));
+        };
+        let others = (0..shape.len()).filter(|i| *i != open && !copied.contains(i));
+        let others = others.fold(Dim::exactly(1), |product, i| product * shape[i]);
+        let inferred = match others.value() {
+            Some(0) if total.min() > 0 => return Err(fail("the numbers of elements differ")),
+            // As OpenVINO does; frameworks refuse it.
+            Some(0) => Dim::exactly(0),
+            Some(divisor) => {
+                let (low, high) = (total.min(), total.max());
+                let low = low / divisor + i64::from(low % divisor != 0);
+                let high = if high == i64::MAX { high } else { high / divisor };
+                Dim::new(low, high).ok_or_else(|| fail("the number of elements does not divide"))?
+            }
+            None => Dim::ANY_DIM,
+        };
+        shape[open] =
+            shape[open].intersect(inferred).ok_or_else(|| fail("the numbers of elements differ"))?;
+        Ok(PartialShape::new(shape))
+    }
+}
+
+/// Evaluates an op that gives its first input another shape.
+fn reinterpret(op: &dyn Operator, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+    let shape = output_shapes(op, inputs)?.remove(0);
+    Ok(vec![inputs[0].reshaped(shape)?])
 }
 
 /// Drops dimensions of size 1. Inputs: data, optionally axes.
@@ -62,6 +186,51 @@ impl Operator for Squeeze {
     fn type_name(&self) -> &str {
         "Squeeze"
     }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(1..=2)?;
+        let axes = match inputs.len() {
+            1 => Some(Vec::new()),
+            _ => inputs.tensor(1).map(|t| integers(t, "axes")).transpose()?,
+        };
+        let shape = match (inputs.shape(0).dims(), axes) {
+            (None, _) => PartialShape::UNKNOWN,
+            (Some(dims), Some(axes)) if axes.is_empty() => match dims.iter().any(may_be_one) {
+                true => PartialShape::UNKNOWN,
+                false => PartialShape::new(dims.iter().copied().filter(|dim| dim.value() != Some(1))),
+            },
+            (Some(dims), Some(axes)) => {
+                let mut gone = vec![false; dims.len()];
+                for value in axes {
+                    let axis = axis(value, dims.len())?;
+                    if !dims[axis].contains(1) {
+                        let message = format!("dimension {axis} is {}, only 1 can be dropped", dims[axis]);
+                        return Err(OpError::shape(message));
+                    }
+                    gone[axis] = true;
+                }
+                PartialShape::new(dims.iter().zip(gone).filter(|(_, gone)| !gone).map(|(dim, _)| *dim))
+            }
+            // One axis that is not known still leaves one dimension fewer.
+            (Some(dims), None) if !dims.is_empty() && inputs.count(1) == Some(1) => {
+                PartialShape::of_rank(dims.len() - 1)
+            }
+            (Some(_), None) => PartialShape::UNKNOWN,
+        };
+        Ok(vec![PortType::new(inputs.element_type(0), shape)])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        reinterpret(self, inputs)
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
+    }
+}
+
+fn may_be_one(dim: &Dim) -> bool {
+    dim.value().is_none() && dim.contains(1)
 }
 
 /// Inserts dimensions of size 1. Inputs: data, axes of the output.
@@ -75,5 +244,38 @@ impl Visit for Unsqueeze {
 impl Operator for Unsqueeze {
     fn type_name(&self) -> &str {
         "Unsqueeze"
+    }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(2..=2)?;
+        let axes = inputs.tensor(1).map(|t| integers(t, "axes")).transpose()?;
+        let count = match &axes {
+            Some(axes) => Some(axes.len()),
+            None => inputs.count(1),
+        };
+        let shape = match (inputs.shape(0).dims(), count) {
+            (Some(dims), Some(count)) => {
+                let rank = check_rank(dims.len().saturating_add(count))?;
+                match axes {
+                    Some(axes) => {
+                        let axes = distinct_axes(&axes, rank)?;
+                        let mut kept = dims.iter().copied();
+                        let dim = |i| if axes.contains(&i) { Some(Dim::exactly(1)) } else { kept.next() };
+                        PartialShape::new((0..rank).filter_map(dim))
+                    }
+                    None => PartialShape::of_rank(rank),
+                }
+            }
+            _ => PartialShape::UNKNOWN,
+        };
+        Ok(vec![PortType::new(inputs.element_type(0), shape)])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        reinterpret(self, inputs)
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
     }
 }
