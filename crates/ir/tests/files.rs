@@ -1,6 +1,9 @@
 //! IR files: what is written reads back, what OpenVINO wrote is understood, what is broken is refused.
 
-use ir::{ElementType, Model, PartialShape, RtAttribute, Tensor, op, read_ir, read_ir_from, to_ir, write_ir};
+use ir::{
+    Bytes, ElementType, Model, PartialShape, ReadErrorKind, RtAttribute, Tensor, op, read_ir, read_ir_from,
+    to_ir, write_ir,
+};
 use std::collections::BTreeMap;
 
 /// A model with everything that a file holds.
@@ -124,4 +127,338 @@ fn both_files_appear_or_none() {
     std::fs::create_dir(other.path().join("taken.bin")).unwrap();
     write_ir(&rich(), other.path().join("taken.xml")).unwrap_err();
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1);
+}
+
+/// A small IR; each test breaks one thing of it. The weights are 12 bytes.
+const SMALL: &str = r#"<?xml version="1.0"?>
+<net name="small" version="11">
+<layers>
+<layer id="7" name="sum" type="Add" version="opset1">
+<data auto_broadcast="numpy" new="kept"/>
+<input><port id="3" precision="FP32"/><port id="9"/></input>
+<output><port id="3" precision="FP32" names="s"><dim>99</dim></port></output>
+</layer>
+<layer id="2" name="out" type="Result" version="opset8"><input><port id="0"/></input></layer>
+<layer id="0" name="w" type="Const" version="opset1">
+<data element_type="f32" shape="1, 2" offset="3" size="8"/>
+<output><port id="1" precision="FP32"><dim>1</dim><dim>2</dim></port></output>
+</layer>
+<layer id="1" name="x" type="Parameter" version="opset1">
+<data element_type="f32" shape="?,2"/>
+<output><port id="0" precision="FP32"/></output>
+</layer>
+</layers>
+<edges>
+<edge from-layer="7" from-port="3" to-layer="2" to-port="0"/>
+<edge from-layer="0" from-port="1" to-layer="7" to-port="9"/>
+<edge from-layer="1" from-port="0" to-layer="7" to-port="3"/>
+</edges>
+<rt_info><a value="1"/></rt_info>
+</net>
+"#;
+
+fn weights() -> Bytes {
+    (1..=12).collect::<Vec<u8>>().into()
+}
+
+#[test]
+fn layers_ports_and_edges_stand_in_any_order() {
+    let m = read_ir_from(SMALL, weights()).unwrap();
+    assert_eq!(
+        m.to_string(),
+        "w = Const() -> f32[1,2]\nx = Parameter() -> f32[?,2]\nsum = Add(x, w) -> f32[?,2]\nout = Result(sum) -> f32[?,2]\n"
+    );
+    let sum = m.find_port("s").unwrap();
+    assert_eq!(m.node(sum.node).residue, [("new".to_owned(), "kept".to_owned())]);
+    assert_eq!(m.constant(m.node(sum.node).inputs()[1]).unwrap().bytes()[..], weights()[3..11]);
+    assert!(to_ir(&m).unwrap().0.contains(r#"<data auto_broadcast="numpy" new="kept" />"#));
+}
+
+#[test]
+fn version_10_names_inputs_and_outputs_after_their_layers() {
+    let text = SMALL.replace(r#"version="11""#, r#"version="10""#);
+    let m = read_ir_from(&text, weights()).unwrap();
+    assert_eq!(m.output(m.parameters()[0].into()).names, ["x"]);
+    assert_eq!(m.output(m.node(m.results()[0]).inputs()[0]).names, ["s", "sum"]);
+    // Type and shape left to the port, as in 2020.
+    let text = text.replace(
+        r#"<data element_type="f32" shape="1, 2" offset="3" size="8"/>"#,
+        r#"<data offset="3" size="8"/>"#,
+    );
+    let old = read_ir_from(&text, weights()).unwrap();
+    assert_eq!(old.to_string(), m.to_string());
+}
+
+#[test]
+fn what_is_broken_is_named() {
+    type Kind = ReadErrorKind;
+    let deep = format!("<rt_info>{}{}</rt_info>", "<a>".repeat(100), "</a>".repeat(100));
+    let dims = "<dim>1</dim>".repeat(65);
+    /// What is replaced, by what, what the error says, its kind.
+    type Case<'a> = (&'a str, &'a str, &'a str, fn(&Kind) -> bool);
+    let cases: &[Case] = &[
+        ("</net>", "", "line 25, column 1: not an acceptable XML document", |k| matches!(k, Kind::Xml(_))),
+        (
+            "<net",
+            "<!DOCTYPE net [<!ENTITY a \"b\">]><net",
+            "not an acceptable XML document: XML with DTD",
+            |k| matches!(k, Kind::Xml(_)),
+        ),
+        (SMALL, "<html/>", "line 1, column 1: the root element is <html>, expected <net>", |k| {
+            matches!(k, Kind::Root { .. })
+        }),
+        (
+            "version=\"11\"",
+            "version=\"7\"",
+            "IR version `7` is not supported; Terroir reads versions 10 and 11",
+            |k| matches!(k, Kind::Version { .. }),
+        ),
+        ("version=\"11\"", "", "<net> has no attribute `version`", |k| {
+            matches!(k, Kind::MissingAttribute { .. })
+        }),
+        (
+            "opset8",
+            "opset99",
+            "layer 2 \"out\" (Result): version `opset99` of a structural layer, expected opset1 to opset17",
+            |k| matches!(k, Kind::Opset { .. }),
+        ),
+        ("layers>", "strata>", "<net> has no <layers>", |k| matches!(k, Kind::MissingElement { .. })),
+        ("</edges>", "</edges><edges/>", "<net> has more than one <edges>", |k| {
+            matches!(k, Kind::RepeatedElement { .. })
+        }),
+        ("\"Add\"", "\"New\"", "", |_| false),
+        (
+            "<data auto_broadcast=\"numpy\" new=\"kept\"/>",
+            "<data auto_broadcast=\"other\"/>",
+            "line 5, column 1: layer 7 \"sum\" (Add): attribute `auto_broadcast` is `other`, expected one of",
+            |k| matches!(k, Kind::Attribute(_)),
+        ),
+        ("id=\"2\"", "id=\"7\"", "layer 7 \"out\" (Result): id 7 belongs to another layer already", |k| {
+            matches!(k, Kind::DuplicateLayer { id: 7 })
+        }),
+        ("id=\"9\"", "id=\"3\"", "layer 7 \"sum\" (Add): input port 3 stands twice", |k| {
+            matches!(k, Kind::DuplicatePort { port: 3, .. })
+        }),
+        ("from-layer=\"0\"", "from-layer=\"5\"", "the edge refers to layer 5, which does not exist", |k| {
+            matches!(k, Kind::UnknownLayer { id: 5 })
+        }),
+        (
+            "to-port=\"9\"",
+            "to-port=\"8\"",
+            "the edge refers to input port 8 of layer 7, which does not exist",
+            |k| matches!(k, Kind::UnknownPort { port: 8, .. }),
+        ),
+        ("to-port=\"9\"", "to-port=\"3\"", "a second edge leads to input port 3 of layer 7", |k| {
+            matches!(k, Kind::SecondEdge { .. })
+        }),
+        (
+            "to-port=\"9\"",
+            "to-port=\"x\"",
+            "attribute `to-port` of <edge> is `x`, expected an integer of at least 0",
+            |k| matches!(k, Kind::BadValue { .. }),
+        ),
+        (
+            "<edge from-layer=\"0\" from-port=\"1\" to-layer=\"7\" to-port=\"9\"/>",
+            "",
+            "layer 7 \"sum\" (Add): no edge leads to input port 9",
+            |k| matches!(k, Kind::NoEdge { port: 9 }),
+        ),
+        (
+            "from-layer=\"0\" from-port=\"1\"",
+            "from-layer=\"7\" from-port=\"3\"",
+            "the layers form a cycle: 7 \"sum\" (Add)",
+            |k| matches!(k, Kind::Cycle { .. }),
+        ),
+        ("\"Add\"", "\"Loop\"", "layer 7 \"sum\" (Loop): Loop owns a graph of its own", |k| {
+            matches!(k, Kind::Subgraph { .. })
+        }),
+        (
+            "size=\"8\"",
+            "size=\"10\"",
+            "layer 0 \"w\" (Const): the constant takes 10 bytes from byte 3 on, but the weights end at 12",
+            |k| matches!(k, Kind::WeightsRange { .. }),
+        ),
+        ("offset=\"3\"", "offset=\"18446744073709551615\"", "but the weights end at 12", |k| {
+            matches!(k, Kind::WeightsRange { .. })
+        }),
+        ("size=\"8\"", "size=\"4\"", "a tensor f32[1, 2] takes 8 bytes, found 4", |k| {
+            matches!(k, Kind::Tensor(_))
+        }),
+        ("\"1, 2\"", "\"4294967296, 4294967296\"", "too large to address", |k| matches!(k, Kind::Tensor(_))),
+        (
+            "\"1, 2\"",
+            "\"1, -2\"",
+            "attribute `shape` is `1, -2`, expected a list: an integer of at least 0",
+            |k| matches!(k, Kind::Attribute(_)),
+        ),
+        (
+            "<data element_type=\"f32\" shape=\"1",
+            "<data element_type=\"f31\" shape=\"1",
+            "attribute `element_type` is `f31`",
+            |k| matches!(k, Kind::Attribute(_)),
+        ),
+        (
+            "<data element_type=\"f32\" shape=\"1",
+            "<data element_type=\"dynamic\" shape=\"1",
+            "attribute `element_type` is `dynamic`",
+            |k| matches!(k, Kind::BadValue { .. }),
+        ),
+        ("\"?,2\"", "\"?,3\"", "layer 7 \"sum\" (Add): Add `sum`:", |k| matches!(k, Kind::Model(_))),
+        ("<rt_info><a value=\"1\"/></rt_info>", &deep, "elements of <rt_info> lie more than 64 deep", |k| {
+            matches!(k, Kind::Depth { .. })
+        }),
+        (
+            "type=\"Add\" version=\"opset1\">",
+            "type=\"New\" version=\"x\"><blobs/>",
+            "layer 7 \"sum\" (New): <blobs> in a layer that Terroir doesn't know",
+            |k| matches!(k, Kind::UnknownElement { .. }),
+        ),
+        (
+            "shape=\"?,2\"/>\n<output><port id=\"0\" precision=\"FP32\"/>",
+            "/><output><port id=\"0\"><dim>-3</dim></port>",
+            "<dim> is `-3`, expected a size, or -1 for any",
+            |k| matches!(k, Kind::BadValue { .. }),
+        ),
+        (
+            "shape=\"?,2\"/>\n<output><port id=\"0\" precision=\"FP32\"/>",
+            &format!("/><output><port id=\"0\">{dims}</port>"),
+            "at most 64 dimensions",
+            |k| matches!(k, Kind::BadValue { .. }),
+        ),
+        (
+            "id=\"0\" precision=\"FP32\"/>",
+            "id=\"0\"><rt_info><attribute name=\"layout\" layout=\"NN\"/></rt_info></port>",
+            "attribute `layout` of <attribute> is `NN`, expected a layout",
+            |k| matches!(k, Kind::BadValue { .. }),
+        ),
+    ];
+    for (from, to, message, kind) in cases {
+        assert!(SMALL.contains(from), "{from}");
+        let text = SMALL.replacen(from, to, if *from == "layers>" { 2 } else { 1 });
+        match read_ir_from(&text, weights()) {
+            Ok(_) => assert_eq!(*message, "", "{to} was read"),
+            Err(error) => {
+                assert!(
+                    !message.is_empty() && error.to_string().contains(message),
+                    "{to}: {error}\nexpected {message}"
+                );
+                assert!(kind(&error.kind), "{to}: {:?}", error.kind);
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_are_missing_or_no_text_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let error = read_ir(path("none.xml")).unwrap_err();
+    assert!(
+        matches!(*error.kind, ReadErrorKind::Io { .. }) && error.to_string().contains("none.xml"),
+        "{error}"
+    );
+    std::fs::write(path("bytes.xml"), b"<net\xff/>").unwrap();
+    let error = read_ir(path("bytes.xml")).unwrap_err();
+    assert!(matches!(*error.kind, ReadErrorKind::Encoding { at: 4 }), "{error}");
+    // A constant needs the .bin; without constants it may be missing.
+    std::fs::write(path("m.xml"), SMALL).unwrap();
+    let error = read_ir(path("m.xml")).unwrap_err();
+    assert!(matches!(*error.kind, ReadErrorKind::NoWeights { size: 8, .. }), "{error}");
+    let place =
+        format!("{}:11:1: layer 0 \"w\" (Const): the constant needs 8 bytes of ", path("m.xml").display());
+    assert!(error.to_string().starts_with(&place), "{error}");
+    let text = SMALL
+        .replace("Const", "Other")
+        .replace("<data element_type=\"f32\" shape=\"1, 2\" offset=\"3\" size=\"8\"/>", "");
+    std::fs::write(path("m.xml"), text).unwrap();
+    read_ir(path("m.xml")).unwrap();
+}
+
+#[test]
+fn depth_and_numbers_of_layers_are_no_danger() {
+    let deep =
+        format!("<net version=\"11\"><layers/>{}{}</net>", "<a>".repeat(300_000), "</a>".repeat(300_000));
+    read_ir_from(&deep, Bytes::new()).unwrap();
+    // A chain, written last layer first.
+    let n = 20_000;
+    let layers: String = (1..n)
+        .rev()
+        .map(|i| format!("<layer id=\"{i}\" name=\"same\" type=\"Exp\" version=\"opset1\"><input><port id=\"0\"/></input><output><port id=\"1\"/></output></layer>"))
+        .collect();
+    let edges: String = (1..n)
+        .map(|i| format!("<edge from-layer=\"{}\" from-port=\"1\" to-layer=\"{i}\" to-port=\"0\"/>", i - 1))
+        .collect();
+    let first = "<layer id=\"0\" name=\"x\" type=\"Parameter\" version=\"opset1\"><data shape=\"2\" element_type=\"f32\"/><output><port id=\"1\"/></output></layer>";
+    let text = format!("<net version=\"11\"><layers>{layers}{first}</layers><edges>{edges}</edges></net>");
+    let m = read_ir_from(&text, Bytes::new()).unwrap();
+    assert_eq!(m.len(), n);
+    assert!(to_ir(&m).unwrap().0.contains(&format!("name=\"same#{}\"", n - 1)));
+    let cycle = text.replace(first, "").replace("from-layer=\"0\"", &format!("from-layer=\"{}\"", n - 1));
+    assert!(matches!(
+        read_ir_from(&cycle, Bytes::new()).unwrap_err().kind.as_ref(),
+        ReadErrorKind::Cycle { .. }
+    ));
+}
+
+mod mutated {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fixture(name: &str) -> (Vec<u8>, Vec<u8>) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../fixtures/digits/openvino")
+            .join(name);
+        (
+            std::fs::read(path.with_extension("xml")).unwrap(),
+            std::fs::read(path.with_extension("bin")).unwrap(),
+        )
+    }
+
+    /// Flips, cuts, doubles and swaps bytes.
+    fn mutate(bytes: &mut Vec<u8>, changes: &[(u8, usize, u8)]) {
+        for (what, at, value) in changes {
+            if bytes.is_empty() {
+                return;
+            }
+            let at = at % bytes.len();
+            match what % 5 {
+                0 => bytes[at] ^= 1 << (value % 8),
+                1 => bytes[at] = *value,
+                2 => bytes[at] = b"0123456789-,<>\"/= "[usize::from(*value) % 18],
+                3 => bytes.truncate(at.max(bytes.len() / 2)),
+                _ => {
+                    let end = (at + usize::from(*value)).min(bytes.len());
+                    let piece = bytes[at..end].to_vec();
+                    bytes.splice(at..at, piece);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+        #[test]
+        fn fixtures_never_panic(
+            which in 0..4usize,
+            text_changes in prop::collection::vec((0..5u8, any::<usize>(), any::<u8>()), 0..4),
+            bin_changes in prop::collection::vec((0..5u8, any::<usize>(), any::<u8>()), 0..3),
+        ) {
+            let (mut text, mut bin) = match which {
+                0 => (SMALL.as_bytes().to_vec(), weights().to_vec()),
+                1 => fixture("digits_fp32"),
+                2 => fixture("digits_fp16"),
+                _ => fixture("digits_v10"),
+            };
+            mutate(&mut text, &text_changes);
+            mutate(&mut bin, &bin_changes);
+            if let Ok(text) = String::from_utf8(text)
+                && let Ok(model) = read_ir_from(&text, bin.into())
+            {
+                // What can be read can be written, and says the same.
+                let (text, weights) = to_ir(&model).unwrap();
+                let again = read_ir_from(&text, weights.to_bytes()).unwrap();
+                prop_assert_eq!(again.len(), model.len());
+            }
+        }
+    }
 }

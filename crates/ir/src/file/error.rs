@@ -15,12 +15,12 @@ pub struct ReadError {
     pub layer: Option<String>,
     /// What is wrong.
     #[source]
-    pub kind: ReadErrorKind,
+    pub kind: Box<ReadErrorKind>,
 }
 
 impl ReadError {
     pub(super) fn new(kind: ReadErrorKind) -> Self {
-        Self { file: None, position: None, layer: None, kind }
+        Self { file: None, position: None, layer: None, kind: Box::new(kind) }
     }
 }
 
@@ -119,13 +119,11 @@ pub enum ReadErrorKind {
         /// The attribute.
         name: &'static str,
     },
-    /// An attribute of the file's frame does not parse.
-    #[error("attribute `{name}` of <{element}> is `{found}`, expected {expected}")]
-    BadAttribute {
-        /// The element.
-        element: String,
-        /// The attribute.
-        name: &'static str,
+    /// A text of the file's frame does not parse.
+    #[error("{what} is `{found}`, expected {expected}")]
+    BadValue {
+        /// Which text.
+        what: String,
         /// What the file says.
         found: String,
         /// What could stand there.

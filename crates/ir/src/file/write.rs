@@ -7,7 +7,7 @@ use crate::{
     op::PortType,
 };
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fmt::{self, Write as _},
     fs::Permissions,
     io::{self, BufWriter, Write as _},
@@ -81,7 +81,7 @@ pub fn to_ir(model: &Model) -> Result<(String, Weights), WriteError> {
     let order = file_order(model)?;
     let ids: HashMap<NodeId, usize> = order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
     let mut writer =
-        Writer { model, text: String::new(), weights: Weights::default(), names: HashSet::new() };
+        Writer { model, text: String::new(), weights: Weights::default(), names: HashMap::new() };
     writer.check(&model.name, "name", &model.name)?;
     writer.line(0, format_args!("<?xml version=\"1.0\"?>"));
     writer.line(0, format_args!("<net name=\"{}\" version=\"11\">", Escaped(&model.name)));
@@ -128,8 +128,8 @@ struct Writer<'a> {
     model: &'a Model,
     text: String,
     weights: Weights,
-    /// Names of layers that are given.
-    names: HashSet<String>,
+    /// The names of layers that are given, and the highest number that was tried behind each.
+    names: HashMap<String, usize>,
 }
 
 impl Writer<'_> {
@@ -315,11 +315,12 @@ impl Writer<'_> {
     /// `name`, or when another layer has it already, `name#2`: devices and tools look layers up by name.
     fn unique(&mut self, name: &str) -> String {
         let mut candidate = name.to_owned();
-        let mut count = 1;
-        while !self.names.insert(candidate.clone()) {
-            count += 1;
-            candidate = format!("{name}#{count}");
+        while self.names.contains_key(&candidate) {
+            let tried = self.names.get_mut(name).expect("the first candidate is the name itself");
+            *tried += 1;
+            candidate = format!("{name}#{tried}");
         }
+        self.names.insert(candidate.clone(), 1);
         candidate
     }
 
