@@ -158,20 +158,24 @@ impl<'a> Graph<'a> {
     /// Where nothing depends on an input, every end of a computation counts.
     pub fn output_candidates(&self) -> Result<Vec<usize>, Error> {
         let mut consumers = vec![Vec::new(); self.nodes.len()];
+        let mut trained = vec![false; self.nodes.len()];
         for node in 0..self.nodes.len() {
-            if is_side_effect(&self.nodes[node].op) {
-                continue;
-            }
+            let op = &self.nodes[node].op;
             for (input, _) in self.inputs(node)? {
-                consumers[input].push(node);
+                if is_variable_writer(op) {
+                    trained[input] = true;
+                } else if !is_side_effect(op) {
+                    consumers[input].push(node);
+                }
             }
         }
         let is_input = |node: &usize| is_source(&self.nodes[*node].op);
         let fed =
             self.reachable((0..self.nodes.len()).filter(is_input), |node| Ok(consumers[node].clone()))?;
         let is_end = |node: &usize| {
-            let op = self.nodes[*node].op.as_str();
-            consumers[*node].is_empty() && !is_side_effect(op) && !is_source(op)
+            let NodeDef { name, op, .. } = &self.nodes[*node];
+            let is_training = trained[*node] || name.split('/').any(|scope| scope == "gradients");
+            consumers[*node].is_empty() && !is_training && !is_side_effect(op) && !is_source(op) && !is_shape(op)
         };
         let ends: Vec<usize> = (0..self.nodes.len()).filter(is_end).collect();
         let (fed, still): (Vec<usize>, Vec<usize>) = ends.into_iter().partition(|node| fed.contains(node));
@@ -188,6 +192,11 @@ impl<'a> Graph<'a> {
 /// Ops through which data enters a graph.
 pub(crate) fn is_source(op: &str) -> bool {
     op.starts_with("Placeholder") || matches!(op, "IteratorGetNext" | "QueueDequeueV2" | "QueueDequeueManyV2")
+}
+
+/// Ops that look at a tensor's shape alone: what training leaves behind.
+fn is_shape(op: &str) -> bool {
+    matches!(op, "Shape" | "ShapeN" | "Size" | "Rank" | "ZerosLike" | "OnesLike")
 }
 
 /// Ops that hold a variable.
