@@ -126,11 +126,15 @@ pub enum Error {
     /// Everything in the graph that has no conversion.
     #[error(transparent)]
     Unsupported(#[from] Box<Unsupported>),
-    /// A converted graph that breaks a rule of the model.
-    #[error("the converted graph is not a valid model: {problem}")]
+    /// A node does not fit its inputs: a shape or a type that its op does not take.
+    #[error("node '{node}' ({op}): {source}")]
     Model {
-        /// What the model reported.
-        problem: String,
+        /// The node.
+        node: String,
+        /// Its op type.
+        op: String,
+        /// What the model's op says.
+        source: ir::ModelError,
     },
     /// The result is larger than protobuf allows.
     #[error("the graph takes {size} bytes; a protobuf file ends at 2 GiB")]

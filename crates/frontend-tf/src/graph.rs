@@ -199,6 +199,11 @@ fn is_shape(op: &str) -> bool {
     matches!(op, "Shape" | "ShapeN" | "Size" | "Rank" | "ZerosLike" | "OnesLike")
 }
 
+/// Keras' flag "is this training?".
+pub(crate) fn is_learning_phase(name: &str) -> bool {
+    name.rsplit('/').next().is_some_and(|last| last.starts_with("keras_learning_phase"))
+}
+
 /// Ops that hold a variable.
 pub(crate) fn is_variable(op: &str) -> bool {
     matches!(op, "Variable" | "VariableV2" | "VarHandleOp")

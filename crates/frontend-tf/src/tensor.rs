@@ -97,6 +97,20 @@ pub fn decode(proto: &TensorProto) -> Result<Tensor, String> {
     Tensor::new(ty, shape, Bytes::from(bytes)).map_err(|e| e.to_string())
 }
 
+/// The value and the shape of a tensor that repeats one value over more than `bytes` bytes; `None` for any other.
+pub(crate) fn splat(proto: &TensorProto, bytes: usize) -> Result<Option<(Tensor, Vec<i64>)>, String> {
+    let ty = element_type(proto.dtype)?;
+    let shape = known_shape(proto)?;
+    let large = element_count(&shape).and_then(|n| ty.byte_len(n)).is_none_or(|len| len > bytes);
+    let one = typed_values(proto, ty, 2);
+    if !large || !proto.tensor_content.is_empty() || one.len() > ty.bits() / 8 {
+        return Ok(None);
+    }
+    let scalar = TensorProto { tensor_shape: None, ..proto.clone() };
+    let shape = shape.into_iter().map(|dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+    Ok(Some((decode(&scalar)?, shape)))
+}
+
 /// The bytes of up to `count` values of the typed fields.
 fn typed_values(proto: &TensorProto, ty: ElementType, count: usize) -> Vec<u8> {
     fn bytes<T: Copy, const N: usize>(values: &[T], count: usize, f: impl Fn(T) -> [u8; N]) -> Vec<u8> {

@@ -1,0 +1,208 @@
+//! Elementwise functions, and softmax.
+
+use super::reshape::unsqueezed;
+use crate::scope::{Converted, Problem, Scope, malformed};
+use ir::{
+    Port, Tensor,
+    op::{
+        Binary, BinaryKind, Clamp, Convert, Elu, LogSoftmax, PRelu, Round, RoundMode, Select, Selu, Softmax,
+        Swish, Unary,
+    },
+};
+
+pub(super) fn unary(s: &mut Scope, kind: Unary) -> Converted {
+    let inputs: [_; 1] = s.exactly()?;
+    s.one(kind, &inputs)
+}
+
+pub(super) fn binary(s: &mut Scope, kind: BinaryKind) -> Converted {
+    s.ignore(&["incompatible_shape_error"]);
+    let inputs: [_; 2] = s.exactly()?;
+    s.one(Binary::new(kind), &inputs)
+}
+
+/// A function of the input and a number.
+fn with_scalar(s: &mut Scope, kind: BinaryKind, value: f64) -> Converted {
+    let [data] = s.exactly()?;
+    let value = s.scalar("value", s.element_type(data), value)?;
+    s.one(Binary::new(kind), &[data, value])
+}
+
+pub(super) fn rsqrt(s: &mut Scope) -> Converted {
+    with_scalar(s, BinaryKind::Power, -0.5)
+}
+
+pub(super) fn reciprocal(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let one = s.scalar("one", s.element_type(data), 1.0)?;
+    s.one(Binary::new(BinaryKind::Divide), &[one, data])
+}
+
+pub(super) fn square(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    s.one(Binary::new(BinaryKind::Multiply), &[data, data])
+}
+
+pub(super) fn expm1(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let exp = s.add("exp", Unary::Exp, &[data])?;
+    let one = s.scalar("one", s.element_type(data), 1.0)?;
+    s.one(Binary::new(BinaryKind::Subtract), &[exp, one])
+}
+
+pub(super) fn log1p(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let one = s.scalar("one", s.element_type(data), 1.0)?;
+    let sum = s.add("sum", Binary::new(BinaryKind::Add), &[data, one])?;
+    s.one(Unary::Log, &[sum])
+}
+
+pub(super) fn erfc(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let erf = s.add("erf", Unary::Erf, &[data])?;
+    let one = s.scalar("one", s.element_type(data), 1.0)?;
+    s.one(Binary::new(BinaryKind::Subtract), &[one, erf])
+}
+
+pub(super) fn is_nan(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    s.one(Binary::new(BinaryKind::NotEqual), &[data, data])
+}
+
+/// The magnitude against infinity.
+pub(super) fn magnitude(s: &mut Scope, kind: BinaryKind) -> Converted {
+    let [data] = s.exactly()?;
+    let magnitude = s.add("abs", Unary::Abs, &[data])?;
+    let infinity = s.scalar("infinity", s.element_type(data), f64::INFINITY)?;
+    s.one(Binary::new(kind), &[magnitude, infinity])
+}
+
+pub(super) fn cast(s: &mut Scope) -> Converted {
+    s.ignore(&["SrcT", "Truncate"]);
+    let [data] = s.exactly()?;
+    let from = s.element_type(data);
+    let to = s.dtype("DstT", from)?;
+    if from == to { Ok(vec![data]) } else { s.one(Convert::to(to), &[data]) }
+}
+
+pub(super) fn relu6(s: &mut Scope) -> Converted {
+    let inputs: [_; 1] = s.exactly()?;
+    s.one(Clamp { min: 0.0, max: 6.0 }, &inputs)
+}
+
+pub(super) fn elu(s: &mut Scope) -> Converted {
+    let inputs: [_; 1] = s.exactly()?;
+    s.one(Elu { alpha: 1.0 }, &inputs)
+}
+
+pub(super) fn selu(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let ty = s.element_type(data);
+    let alpha = s.scalar("alpha", ty, 1.673_263_242_354_377_2)?;
+    let lambda = s.scalar("lambda", ty, 1.050_700_987_355_480_5)?;
+    s.one(Selu, &[data, alpha, lambda])
+}
+
+pub(super) fn leaky_relu(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let alpha = f64::from(s.float("alpha", 0.2)?);
+    let slope = Tensor::from_f64s(s.element_type(data), &[1], &[alpha]);
+    let slope = slope.map_err(|e| Problem::Malformed(e.to_string()))?;
+    let slope = s.constant("alpha", slope);
+    s.one(PRelu, &[data, slope])
+}
+
+/// `x * sigmoid(x)`, in newer graphs with a factor `beta` inside.
+pub(super) fn swish(s: &mut Scope) -> Converted {
+    let data = s.input(0)?;
+    match s.inputs.get(1) {
+        Some(beta) => {
+            let beta = *beta;
+            s.one(Swish, &[data, beta])
+        }
+        None => s.one(Swish, &[data]),
+    }
+}
+
+/// To the nearest integer, halves to the even one.
+pub(super) fn round(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    if !s.element_type(data).is_float() {
+        return Ok(vec![data]);
+    }
+    s.one(Round { mode: RoundMode::HalfToEven }, &[data])
+}
+
+pub(super) fn softmax(s: &mut Scope) -> Converted {
+    let inputs: [_; 1] = s.exactly()?;
+    s.one(Softmax { axis: -1 }, &inputs)
+}
+
+pub(super) fn log_softmax(s: &mut Scope) -> Converted {
+    let inputs: [_; 1] = s.exactly()?;
+    s.one(LogSoftmax { axis: -1 }, &inputs)
+}
+
+pub(super) fn add_n(s: &mut Scope) -> Converted {
+    s.ignore(&["N"]);
+    let inputs = s.inputs.clone();
+    let Some((last, rest)) = inputs.split_last() else { return malformed("it has no inputs") };
+    let Some((first, rest)) = rest.split_first() else { return Ok(vec![*last]) };
+    let mut sum = *first;
+    for (i, term) in rest.iter().enumerate() {
+        sum = s.add(&format!("sum_{i}"), Binary::new(BinaryKind::Add), &[sum, *term])?;
+    }
+    s.one(Binary::new(BinaryKind::Add), &[sum, *last])
+}
+
+/// Data, least value, greatest value.
+pub(super) fn clip(s: &mut Scope) -> Converted {
+    let [data, least, greatest] = s.exactly()?;
+    let capped = s.add("min", Binary::new(BinaryKind::Minimum), &[data, greatest])?;
+    s.one(Binary::new(BinaryKind::Maximum), &[capped, least])
+}
+
+/// A division that rounds as `remainder` says. Of integers: what is left after the remainder is taken off divides
+/// evenly, whichever way a device rounds.
+pub(super) fn divide(s: &mut Scope, remainder: BinaryKind) -> Converted {
+    let [a, b] = s.exactly()?;
+    if s.element_type(a).is_float() {
+        if remainder == BinaryKind::Mod {
+            return s.one(Binary::new(BinaryKind::Divide), &[a, b]);
+        }
+        let quotient = s.add("quotient", Binary::new(BinaryKind::Divide), &[a, b])?;
+        return s.one(Unary::Floor, &[quotient]);
+    }
+    let rest = s.add("rest", Binary::new(remainder), &[a, b])?;
+    let even = s.add("even", Binary::new(BinaryKind::Subtract), &[a, rest])?;
+    s.one(Binary::new(BinaryKind::Divide), &[even, b])
+}
+
+/// The quotient, 0 where the divisor is.
+pub(super) fn div_no_nan(s: &mut Scope) -> Converted {
+    let [a, b] = s.exactly()?;
+    let zero = s.scalar("zero", s.element_type(b), 0.0)?;
+    let nothing = s.add("is_zero", Binary::new(BinaryKind::Equal), &[b, zero])?;
+    let quotient = s.add("quotient", Binary::new(BinaryKind::Divide), &[a, b])?;
+    s.one(Select::default(), &[nothing, zero, quotient])
+}
+
+/// The first version: a vector as condition chooses whole rows.
+pub(super) fn select(s: &mut Scope) -> Converted {
+    let [condition, then, otherwise] = s.exactly()?;
+    let condition = rows(s, condition, then)?;
+    s.one(Select::default(), &[condition, then, otherwise])
+}
+
+fn rows(s: &mut Scope, condition: Port, data: Port) -> Result<Port, Problem> {
+    if s.ty(condition).shape.rank() != Some(1) {
+        return Ok(condition);
+    }
+    let inner: Vec<i64> = (1..s.rank(data)? as i64).collect();
+    unsqueezed(s, "rows", condition, &inner)
+}
+
+pub(super) fn select_v2(s: &mut Scope) -> Converted {
+    let inputs: [_; 3] = s.exactly()?;
+    s.one(Select::default(), &inputs)
+}

@@ -1,0 +1,23 @@
+//! Reductions.
+
+use crate::scope::{Converted, Scope};
+use ir::op::{Binary, BinaryKind, Reduce, ReduceKind};
+
+/// Data and axes.
+pub(super) fn reduce(s: &mut Scope, kind: ReduceKind) -> Converted {
+    let inputs: [_; 2] = s.exactly()?;
+    let keep_dims = s.bool("keep_dims", false)?;
+    s.one(Reduce { kind, keep_dims }, &inputs)
+}
+
+/// Half the sum of squares.
+pub(super) fn l2_loss(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let ty = s.element_type(data);
+    let axes: Vec<i64> = (0..s.rank(data)? as i64).collect();
+    let squares = s.add("squares", Binary::new(BinaryKind::Multiply), &[data, data])?;
+    let axes = s.i64s("axes", &axes);
+    let sum = s.add("sum", Reduce::new(ReduceKind::Sum), &[squares, axes])?;
+    let half = s.scalar("half", ty, 0.5)?;
+    s.one(Binary::new(BinaryKind::Multiply), &[sum, half])
+}
