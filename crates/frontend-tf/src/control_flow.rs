@@ -33,9 +33,12 @@ impl Liveness {
         let mut liveness = Self::default();
         let graph = converter.graph;
         let needs = |node: usize| {
-            let mut needs: Vec<usize> = converter.uncut_inputs(node)?.into_iter().map(|(node, _)| node).collect();
+            let mut needs: Vec<usize> =
+                converter.uncut_inputs(node)?.into_iter().map(|(node, _)| node).collect();
             // A loop's way back is no way in.
-            needs.retain(|input| !(is_merge(&graph.node(node).op) && graph.node(*input).op.ends_with("NextIteration")));
+            needs.retain(|input| {
+                !(is_merge(&graph.node(node).op) && graph.node(*input).op.ends_with("NextIteration"))
+            });
             needs.extend(graph.control_inputs(node)?);
             Ok(needs)
         };

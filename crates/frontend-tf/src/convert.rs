@@ -24,8 +24,11 @@ pub fn convert(graph: &GraphDef, options: &Options) -> Result<Model, Error> {
     let mut converter = Converter::new(&index, producer, options)?;
     let inputs = converter.place_inputs(&options.inputs)?;
     let outputs = wanted_outputs(&index, &options.outputs)?;
-    let roots: Vec<usize> =
-        outputs.iter().filter(|(node, port)| !converter.is_cut(*node, port.unwrap_or(0))).map(|(node, _)| *node).collect();
+    let roots: Vec<usize> = outputs
+        .iter()
+        .filter(|(node, port)| !converter.is_cut(*node, port.unwrap_or(0)))
+        .map(|(node, _)| *node)
+        .collect();
     converter.check_variables(&roots)?;
     converter.liveness = Liveness::decide(&mut converter, &roots)?;
     let order = converter.order(&roots)?;
@@ -53,7 +56,9 @@ fn wanted_outputs(graph: &Graph, asked: &[String]) -> Result<Vec<(usize, Option<
         return asked.iter().map(find).collect();
     }
     match graph.output_candidates()?[..] {
-        [one] => Ok(vec![(one, if graph.node(one).op.starts_with("FusedBatchNorm") { Some(0) } else { None })]),
+        [one] => {
+            Ok(vec![(one, if graph.node(one).op.starts_with("FusedBatchNorm") { Some(0) } else { None })])
+        }
         ref candidates => {
             let candidates = candidates.iter().map(|node| graph.node(*node).name.clone()).collect();
             Err(Error::Outputs { candidates })
@@ -157,7 +162,11 @@ impl<'a> Converter<'a> {
                     return Err(Error::Node { node: def.name.clone(), op: def.op.clone(), problem });
                 }
                 Err(Problem::Invalid(source)) => {
-                    return Err(Error::Model { node: def.name.clone(), op: def.op.clone(), source });
+                    return Err(Error::Model {
+                        node: def.name.clone(),
+                        op: def.op.clone(),
+                        source: source.into(),
+                    });
                 }
             }
         }
@@ -299,7 +308,10 @@ impl Converter<'_> {
                     if cuts.len() > 1 && (spec.shape.is_some() || spec.element_type.is_some()) {
                         return Err(fail(format!(
                             "{} ({}) has {} inputs; name one of them as '0:{}'",
-                            def.name, def.op, cuts.len(), def.name
+                            def.name,
+                            def.op,
+                            cuts.len(),
+                            def.name
                         )));
                     }
                 }
@@ -316,7 +328,9 @@ impl Converter<'_> {
                 let port = match &spec.value {
                     Some(value) => {
                         let sizes = spec.shape.as_ref().map(|shape| {
-                            shape.sizes().ok_or_else(|| fail(format!("a value needs a fixed shape, not {shape}")))
+                            shape
+                                .sizes()
+                                .ok_or_else(|| fail(format!("a value needs a fixed shape, not {shape}")))
                         });
                         let own = ty.shape.sizes().filter(|_| spec.shape.is_none());
                         let sizes = sizes.transpose()?.or(own);
@@ -417,7 +431,11 @@ impl Converter<'_> {
     }
 
     /// Adds the results, puts the inputs in order, drops what nobody takes.
-    fn finish(mut self, outputs: &[(usize, Option<usize>)], placed: &[(NodeId, String)]) -> Result<Model, Error> {
+    fn finish(
+        mut self,
+        outputs: &[(usize, Option<usize>)],
+        placed: &[(NodeId, String)],
+    ) -> Result<Model, Error> {
         for &(node, port) in outputs {
             let ports = match port {
                 Some(port) => vec![port],
@@ -425,9 +443,15 @@ impl Converter<'_> {
             };
             for port in ports {
                 let def = self.graph.node(node);
-                let Some(from) = self.tensor((node, port))? else { return Err(no_port(self.graph, node, "output", port)) };
+                let Some(from) = self.tensor((node, port))? else {
+                    return Err(no_port(self.graph, node, "output", port));
+                };
                 let added = self.model.add_result(format!("{}/sink_port_{port}", def.name), from);
-                added.map_err(|source| Error::Model { node: def.name.clone(), op: def.op.clone(), source })?;
+                added.map_err(|source| Error::Model {
+                    node: def.name.clone(),
+                    op: def.op.clone(),
+                    source: source.into(),
+                })?;
             }
         }
         self.model.remove_dead();

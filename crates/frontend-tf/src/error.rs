@@ -134,7 +134,7 @@ pub enum Error {
         /// Its op type.
         op: String,
         /// What the model's op says.
-        source: ir::ModelError,
+        source: Box<ir::ModelError>,
     },
     /// The result is larger than protobuf allows.
     #[error("the graph takes {size} bytes; a protobuf file ends at 2 GiB")]

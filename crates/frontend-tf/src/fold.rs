@@ -23,7 +23,8 @@ impl Folder {
             }
             let node = model.node(id);
             let small = node.outputs().iter().all(|output| {
-                let bytes = output.ty.shape.sizes().and_then(|s| output.ty.element_type.byte_len(element_count(&s)?));
+                let bytes =
+                    output.ty.shape.sizes().and_then(|s| output.ty.element_type.byte_len(element_count(&s)?));
                 bytes.is_some_and(|bytes| bytes <= MOST_BYTES)
             });
             if node.inputs().is_empty() || !small {

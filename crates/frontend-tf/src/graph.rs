@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    proto::{AttrValue, GraphDef, NodeDef, attr_value::Value},
+    proto::{AttrValue, DataType, GraphDef, NodeDef, attr_value::Value},
 };
 use std::collections::{HashMap, HashSet};
 
@@ -169,13 +169,19 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        let is_input = |node: &usize| is_source(&self.nodes[*node].op);
+        // A flag chooses the way of the data; it is none.
+        let is_flag = |node: &NodeDef| attr(node, "dtype") == Some(&Value::Type(DataType::DtBool.into()));
+        let is_input = |node: &usize| is_source(&self.nodes[*node].op) && !is_flag(&self.nodes[*node]);
         let fed =
             self.reachable((0..self.nodes.len()).filter(is_input), |node| Ok(consumers[node].clone()))?;
         let is_end = |node: &usize| {
             let NodeDef { name, op, .. } = &self.nodes[*node];
             let is_training = trained[*node] || name.split('/').any(|scope| scope == "gradients");
-            consumers[*node].is_empty() && !is_training && !is_side_effect(op) && !is_source(op) && !is_shape(op)
+            consumers[*node].is_empty()
+                && !is_training
+                && !is_side_effect(op)
+                && !is_source(op)
+                && !is_shape(op)
         };
         let ends: Vec<usize> = (0..self.nodes.len()).filter(is_end).collect();
         let (fed, still): (Vec<usize>, Vec<usize>) = ends.into_iter().partition(|node| fed.contains(node));

@@ -95,7 +95,8 @@ pub(crate) fn frozen_tensor(
     }
     let fail = |word: &str| format!("`{word}` is no value of type {ty}");
     let tensor = if ty.is_float() {
-        let values: Result<Vec<f64>, _> = words.iter().map(|w| w.trim().parse().map_err(|_| fail(w))).collect();
+        let values: Result<Vec<f64>, _> =
+            words.iter().map(|w| w.trim().parse().map_err(|_| fail(w))).collect();
         ir::Tensor::from_f64s(ty, &shape, &values?)
     } else {
         let parse = |word: &String| match word.trim().to_ascii_lowercase().as_str() {

@@ -62,7 +62,10 @@ impl<'a> Scope<'a> {
     /// Input `i`.
     pub(crate) fn input(&self, i: usize) -> Result<Port, Problem> {
         let found = self.inputs.len();
-        self.inputs.get(i).copied().map_or_else(|| malformed(format!("it has {found} inputs; input {i} is missing")), Ok)
+        self.inputs
+            .get(i)
+            .copied()
+            .map_or_else(|| malformed(format!("it has {found} inputs; input {i} is missing")), Ok)
     }
 
     /// Exactly `N` inputs.
@@ -119,7 +122,9 @@ impl<'a> Scope<'a> {
     pub(crate) fn rank(&self, port: Port) -> Result<usize, Problem> {
         match self.ty(port).shape.rank() {
             Some(rank) => Ok(rank),
-            None => refuse("the rank of its input is not known; give the network's input a shape (--input_shape)"),
+            None => {
+                refuse("the rank of its input is not known; give the network's input a shape (--input_shape)")
+            }
         }
     }
 
@@ -128,7 +133,9 @@ impl<'a> Scope<'a> {
         let port = self.input(i)?;
         match self.folder.value(self.model, port) {
             Some(tensor) => Ok(tensor),
-            None => refuse(format!("its input {i} is not constant; a fixed shape for the network's inputs (--input_shape) may make it so")),
+            None => refuse(format!(
+                "its input {i} is not constant; a fixed shape for the network's inputs (--input_shape) may make it so"
+            )),
         }
     }
 

@@ -8,7 +8,9 @@ use ir::op::{BatchToSpace, DepthMode, DepthToSpace, SpaceToBatch, SpaceToDepth};
 pub(super) fn depth(s: &mut Scope, to_depth: bool) -> Converted {
     let [data] = s.exactly()?;
     let size = s.int("block_size", 0)?;
-    let Ok(block_size @ 1..) = usize::try_from(size) else { return malformed(format!("a block size of {size}")) };
+    let Ok(block_size @ 1..) = usize::try_from(size) else {
+        return malformed(format!("a block size of {size}"));
+    };
     let channels = Channels::of(s)?;
     let data = channels.second(s, data, 4)?;
     let mode = DepthMode::BlocksFirst;
@@ -31,7 +33,11 @@ pub(super) fn batches(s: &mut Scope, to_batches: bool, older: bool) -> Converted
         (s.integers(1)?, s.integers(2)?)
     };
     if block.len() * 2 != table.len() || block.len() >= rank {
-        return malformed(format!("{} blocks and {} margins for {rank} dimensions", block.len(), table.len()));
+        return malformed(format!(
+            "{} blocks and {} margins for {rank} dimensions",
+            block.len(),
+            table.len()
+        ));
     }
     let begin: Vec<i64> = table.iter().copied().step_by(2).collect();
     let end: Vec<i64> = table.iter().copied().skip(1).step_by(2).collect();
@@ -41,7 +47,6 @@ pub(super) fn batches(s: &mut Scope, to_batches: bool, older: bool) -> Converted
         all[1..=values.len()].copy_from_slice(values);
         s.i64s(suffix, &all)
     };
-    let inputs =
-        [data, around("block_shape", 1, &block), around("begin", 0, &begin), around("end", 0, &end)];
+    let inputs = [data, around("block_shape", 1, &block), around("begin", 0, &begin), around("end", 0, &end)];
     if to_batches { s.one(SpaceToBatch, &inputs) } else { s.one(BatchToSpace, &inputs) }
 }

@@ -59,8 +59,11 @@ pub(super) fn convolution(s: &mut Scope, spatial: usize) -> Converted {
         let Some(sizes) = s.sizes(weights).filter(|sizes| sizes[0] % groups == 0) else {
             return refuse(format!("weights {} in {groups} groups", s.ty(weights)));
         };
-        let shape: Vec<i64> =
-            [groups, sizes[0] / groups].into_iter().chain(sizes[1..].iter().copied()).map(|d| d as i64).collect();
+        let shape: Vec<i64> = [groups, sizes[0] / groups]
+            .into_iter()
+            .chain(sizes[1..].iter().copied())
+            .map(|d| d as i64)
+            .collect();
         let weights = reshaped(s, "groups", weights, &shape)?;
         s.emit(GroupConvolution { strides, pads_begin, pads_end, dilations, auto_pad }, &[data, weights])?
     };
@@ -134,7 +137,11 @@ pub(super) fn transposed(s: &mut Scope, spatial: usize) -> Converted {
                     op.pads_begin[i] = cut / 2;
                     op.pads_end[i] = cut - cut / 2;
                 } else if padding.auto != AutoPad::SameUpper && cut > 0 {
-                    return malformed(format!("an output of {} where {} elements come out", wanted[i], wanted[i] + cut));
+                    return malformed(format!(
+                        "an output of {} where {} elements come out",
+                        wanted[i],
+                        wanted[i] + cut
+                    ));
                 } else {
                     op.output_padding[i] = -cut;
                 }

@@ -81,7 +81,8 @@ impl Padding {
             "SAME" => AutoPad::SameUpper,
             "VALID" => AutoPad::Valid,
             "EXPLICIT" => {
-                let pairs: Vec<(i64, i64)> = explicit.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+                let pairs: Vec<(i64, i64)> =
+                    explicit.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
                 let pairs = channels.spatial(&pairs, spatial, (0, 0), "explicit_paddings")?;
                 let (begin, end) = pairs.into_iter().unzip();
                 return Ok(Self { auto: AutoPad::Explicit, begin, end });

@@ -223,6 +223,9 @@ mod tests {
 
     #[test]
     fn no_op_stands_twice() {
-        assert_eq!(TABLE.iter().map(|row| row.0).collect::<std::collections::HashSet<_>>().len(), TABLE.len());
+        assert_eq!(
+            TABLE.iter().map(|row| row.0).collect::<std::collections::HashSet<_>>().len(),
+            TABLE.len()
+        );
     }
 }

@@ -168,7 +168,8 @@ pub(super) fn slice(s: &mut Scope) -> Converted {
     };
     let stop = match (s.try_folded(1), s.try_folded(2)) {
         (Some(begin), Some(size)) => {
-            let stop = |(begin, size): (i64, i64)| if size < 0 { i64::MAX } else { begin.saturating_add(size) };
+            let stop =
+                |(begin, size): (i64, i64)| if size < 0 { i64::MAX } else { begin.saturating_add(size) };
             let stops: Vec<i64> = begin.to_i64s().into_iter().zip(size.to_i64s()).map(stop).collect();
             s.i64s("stop", &stops)
         }

@@ -4,7 +4,7 @@ use super::{layout::Channels, reshape::unsqueezed};
 use crate::scope::{Converted, Problem, Scope, malformed};
 use ir::{
     ElementType, Port,
-    op::{BatchNormInference, Binary, BinaryKind, Convert, Lrn, Reduce, ReduceKind, ShapeOf, Gather, Tile},
+    op::{BatchNormInference, Binary, BinaryKind, Convert, Gather, Lrn, Reduce, ReduceKind, ShapeOf, Tile},
 };
 
 /// Data and a vector over the channels.
@@ -48,7 +48,9 @@ pub(super) fn fused_batch_norm(s: &mut Scope) -> Converted {
 fn batch_statistics(s: &mut Scope, epsilon: f64, channels: Channels, rank: usize) -> Converted {
     let [data, scale, offset, ..] = s.exactly::<5>()?;
     if s.float("exponential_avg_factor", 1.0)? != 1.0 {
-        return crate::scope::refuse("running averages of the batch's statistics; freeze the graph for inference");
+        return crate::scope::refuse(
+            "running averages of the batch's statistics; freeze the graph for inference",
+        );
     }
     let (ty, wide_ty) = (s.element_type(data), s.element_type(scale));
     let wide = s.converted("wide", data, wide_ty)?;
@@ -67,8 +69,7 @@ fn batch_statistics(s: &mut Scope, epsilon: f64, channels: Channels, rank: usize
     let guarded = binary(s, "guarded", BinaryKind::Add, variance, epsilon)?;
     let power = s.scalar("power", wide_ty, -0.5)?;
     let inverse = binary(s, "inverse_deviation", BinaryKind::Power, guarded, power)?;
-    let spatial: Vec<i64> =
-        if channels == Channels::Last { vec![] } else { (1..rank as i64 - 1).collect() };
+    let spatial: Vec<i64> = if channels == Channels::Last { vec![] } else { (1..rank as i64 - 1).collect() };
     let scale = unsqueezed(s, "scale", scale, &spatial)?;
     let offset = unsqueezed(s, "offset", offset, &spatial)?;
     let normal = binary(s, "normal", BinaryKind::Multiply, centred, inverse)?;

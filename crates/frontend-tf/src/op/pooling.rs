@@ -33,7 +33,8 @@ pub(super) fn maximum(s: &mut Scope, spatial: usize) -> Converted {
     let data = channels.second(s, data, spatial + 2)?;
     let Padding { auto: auto_pad, begin: pads_begin, end: pads_end } = padding;
     let rounding_type = RoundingType::Floor;
-    let result = s.emit(MaxPool { strides, pads_begin, pads_end, kernel, rounding_type, auto_pad }, &[data])?;
+    let result =
+        s.emit(MaxPool { strides, pads_begin, pads_end, kernel, rounding_type, auto_pad }, &[data])?;
     Ok(vec![channels.restored(s, result, spatial + 2)?])
 }
 

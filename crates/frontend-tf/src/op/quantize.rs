@@ -16,7 +16,11 @@ pub(super) fn min_max_vars(s: &mut Scope) -> Converted {
     let (min, max) = (s.folded(1)?, s.folded(2)?);
     let floats = |tensor: &Tensor| tensor.to_f64s().into_iter().map(|v| v as f32).collect::<Vec<_>>();
     if min.shape() != max.shape() {
-        return malformed(format!("its range is {:?} to {:?}, which differ in shape", min.shape(), max.shape()));
+        return malformed(format!(
+            "its range is {:?} to {:?}, which differ in shape",
+            min.shape(),
+            max.shape()
+        ));
     }
     fake_quantize(s, data, min.shape(), &floats(&min), &floats(&max))
 }

@@ -24,7 +24,8 @@ pub(super) fn squeeze(s: &mut Scope) -> Converted {
     }
     match s.sizes(data) {
         Some(sizes) => {
-            let axes: Vec<i64> = (0..).zip(sizes).filter(|(_, size)| *size == 1).map(|(axis, _)| axis).collect();
+            let axes: Vec<i64> =
+                (0..).zip(sizes).filter(|(_, size)| *size == 1).map(|(axis, _)| axis).collect();
             if axes.is_empty() {
                 return Ok(vec![data]);
             }
