@@ -12,6 +12,7 @@ mod convert;
 mod convolution;
 mod custom;
 mod elements;
+mod floats;
 mod gather;
 mod generate;
 mod interpolate;
@@ -27,8 +28,11 @@ mod reshape;
 mod select;
 mod slice;
 mod softmax;
+#[cfg(test)]
+mod testing;
 mod topk;
 mod unary;
+mod window;
 
 pub use activation::*;
 pub use binary::*;
@@ -54,6 +58,7 @@ pub use slice::*;
 pub use softmax::*;
 pub use topk::*;
 pub use unary::*;
+pub use window::Window;
 
 use crate::{
     ElementType, Interval, PartialShape, Tensor, TensorError,
