@@ -129,7 +129,7 @@ fn run(args: &Args, mode: Mode) -> Result<()> {
     println!("[ INFO ] Preparing input blobs");
     let geometry = prepare(&mut model)?;
     let images = load_images(&files, &geometry)?;
-    let batch = set_batch(&mut model, &geometry, images.len())?;
+    let batch = set_batch(&mut model, &images[0], images.len())?;
     println!("[ INFO ] Batch size is {batch}");
 
     println!("[ INFO ] Preparing output blobs\n[ INFO ] Loading model to the plugin");
@@ -244,33 +244,29 @@ fn load_images(files: &[PathBuf], geometry: &Geometry) -> Result<Vec<Image>> {
     Ok(images)
 }
 
-/// Sets the batch to the number of images; a network that can't change its batch keeps it.
-fn set_batch(model: &mut Model, geometry: &Geometry, images: usize) -> Result<usize> {
+/// Sets the input's size to that of the images and its batch to their number; a network that can't change its batch
+/// keeps it.
+fn set_batch(model: &mut Model, image: &Image, images: usize) -> Result<usize> {
     let id = model.parameters()[0];
-    let dims = model.ty(id.into()).shape.dims().context("the rank was checked")?.to_vec();
-    let own = dims[0].size();
-    if own == Some(images) {
-        return Ok(images);
-    }
+    let shape = &model.ty(id.into()).shape;
+    let own = shape.dims().and_then(|dims| dims[0].size());
     let mut wider = model.clone();
-    let mut sizes = dims;
-    sizes[0] = Dim::dim(images);
-    wider.set_parameter_shape(id, PartialShape::new(sizes));
-    let result = model.results()[0];
-    let fits = |model: &Model| {
-        let shape = &model.ty(result.into()).shape;
-        shape.dims().and_then(|dims| dims.first()).is_some_and(|dim| dim.size() == Some(images))
-    };
-    match wider.infer() {
-        Ok(()) if geometry.height.is_none() || geometry.width.is_none() || fits(&wider) => {
+    let sizes = [images, image.height, image.width, image.channels];
+    wider.set_parameter_shape(id, PartialShape::fixed(&sizes));
+    let inferred = wider.infer();
+    let output = &wider.ty(model.results()[0].into()).shape;
+    let batch = output.dims().and_then(|dims| dims.first()?.size());
+    match (inferred, own) {
+        (Ok(()), _) if batch.is_none_or(|batch| batch == images) => {
             *model = wider;
             Ok(images)
         }
-        _ => {
-            let own = own.context("the network takes no batch of so many images, and none of its own")?;
+        (_, Some(own)) => {
             println!("[ WARNING ] The network works only with its own batch of {own}");
             Ok(own)
         }
+        (Err(error), None) => Err(error).context(format!("the network takes no batch of {images} images")),
+        (Ok(()), None) => bail!("the network gives {output} for {images} images"),
     }
 }
 

@@ -28,7 +28,8 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let mut arrays = Vec::new();
     for i in 0..archive.len() {
         let entry = archive.by_index(i).with_context(|| path.display().to_string())?;
-        let name = entry.name().strip_suffix(".npy").unwrap_or(entry.name()).to_owned();
+        let name = entry.name()?.into_owned();
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
         let tensor = parse(entry).with_context(|| format!("{}: array `{name}`", path.display()))?;
         arrays.push((name, tensor));
     }
