@@ -1,8 +1,8 @@
 //! IR files: what is written reads back, what OpenVINO wrote is understood, what is broken is refused.
 
 use ir::{
-    Bytes, ElementType, Model, PartialShape, ReadErrorKind, RtAttribute, Tensor, op, read_ir, read_ir_from,
-    to_ir, write_ir,
+    Bytes, ElementType, Model, Op, PartialShape, ReadErrorKind, RtAttribute, Tensor, op, read_ir,
+    read_ir_from, to_ir, write_ir,
 };
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ fn rich() -> Model {
         attributes: vec![("k".into(), "\"v\"".into()), ("a".into(), "1".into())],
         outputs: vec![
             op::PortType::new(ElementType::F32, "1,?".parse().unwrap()),
-            op::PortType::new(ElementType::I64, "".parse().unwrap()),
+            op::PortType::new(ElementType::I64, "...".parse().unwrap()),
         ],
     };
     let custom = m.add("same", custom, &[same.into(), again.into(), empty.into()]).unwrap();
@@ -460,5 +460,26 @@ mod mutated {
                 prop_assert_eq!(again.len(), model.len());
             }
         }
+    }
+}
+
+#[test]
+fn what_openvino_wrote_survives() {
+    for (name, nodes) in [("digits_fp32", 30), ("digits_fp16", 38), ("digits_v10", 30)] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/digits/openvino");
+        let m = read_ir(folder.join(name).with_extension("xml")).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(m.len(), nodes, "{name}");
+        assert!(m.nodes().all(|(_, n)| n.residue.is_empty() && !matches!(n.op, Op::Custom(_))), "{name}");
+        assert_eq!(m.ty(m.parameters()[0].into()).to_string(), "f32[?,8,8,1]");
+        assert_eq!(m.ty(m.results()[0].into()).to_string(), "f32[?,10]");
+        assert!(m.find_port("predictions/Softmax:0").is_some());
+        let halves = m.nodes().filter(|(_, n)| n.rt_info.contains_key("decompression")).count();
+        assert_eq!(halves > 0, name == "digits_fp16");
+        let (text, weights) = to_ir(&m).unwrap();
+        let again = read_ir_from(&text, weights.to_bytes()).unwrap();
+        similar(&described(&again), &described(&m));
+        let image = Tensor::from_slice(&[1, 8, 8, 1], &[0.5f32; 64]).unwrap();
+        let run = |m: &Model| ir::evaluate(m, &[image.clone()]).unwrap();
+        assert_eq!(run(&m)[0].bytes(), run(&again)[0].bytes());
     }
 }

@@ -14,7 +14,6 @@ pub struct ReadError {
     /// The layer, as `3 "conv1" (Convolution)`.
     pub layer: Option<String>,
     /// What is wrong.
-    #[source]
     pub kind: Box<ReadErrorKind>,
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use roxmltree::{Document, Node as Element, ParsingOptions};
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -329,7 +329,12 @@ fn read_custom(layer: &Layer, attributes: Vec<(String, String)>) -> Result<Custo
     if let Some(unknown) = unknown {
         return Err(fail(unknown, Kind::UnknownElement { name: unknown.tag_name().name().to_owned() }));
     }
-    let output = |port: &FilePort| Ok(PortType::new(read_precision(port.element)?, read_dims(port.element)?));
+    // No dimensions mean a scalar or an unknown rank; the latter claims less.
+    let output = |port: &FilePort| {
+        let shape = read_dims(port.element)?;
+        let shape = if shape.rank() == Some(0) { PartialShape::UNKNOWN } else { shape };
+        Ok(PortType::new(read_precision(port.element)?, shape))
+    };
     Ok(Custom {
         type_name: layer.kind.to_owned(),
         version: layer.version.to_owned(),
@@ -383,6 +388,7 @@ fn read_constant(
 
 /// Gives the tensors their names and the ports' information.
 fn name_tensors(model: &mut Model, layers: &[Layer], nodes: &[NodeId]) -> Result<(), ReadError> {
+    let taken: HashSet<Port> = model.results().iter().map(|id| model.node(*id).inputs()[0]).collect();
     for (layer, &id) in layers.iter().zip(nodes) {
         if let Some(names) = layer.element.attribute("output_names") {
             *model.names_mut(id.into()) = split_names(names);
@@ -393,7 +399,7 @@ fn name_tensors(model: &mut Model, layers: &[Layer], nodes: &[NodeId]) -> Result
             let mut info = read_info(port.element).map_err(|e| layer.locate(e))?;
             let port = id.output(index);
             // The op structs hold these layouts.
-            if matches!(model.node(id).op, Op::Parameter(_)) || feeds_result(model, port) {
+            if matches!(model.node(id).op, Op::Parameter(_)) || taken.contains(&port) {
                 info.remove(LAYOUT);
             }
             if !names.is_empty() {
@@ -403,10 +409,6 @@ fn name_tensors(model: &mut Model, layers: &[Layer], nodes: &[NodeId]) -> Result
         }
     }
     Ok(())
-}
-
-fn feeds_result(model: &Model, port: Port) -> bool {
-    model.consumers(port).iter().any(|(user, _)| matches!(model.node(*user).op, Op::OpResult(_)))
 }
 
 /// In version 10 the names of layers are the names of the network's inputs and outputs.

@@ -80,8 +80,13 @@ fn ordinary_permissions() -> Option<Permissions> {
 pub fn to_ir(model: &Model) -> Result<(String, Weights), WriteError> {
     let order = file_order(model)?;
     let ids: HashMap<NodeId, usize> = order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
-    let mut writer =
-        Writer { model, text: String::new(), weights: Weights::default(), names: HashMap::new() };
+    let mut writer = Writer {
+        model,
+        layouts: layouts(model),
+        text: String::new(),
+        weights: Weights::default(),
+        names: HashMap::new(),
+    };
     writer.check(&model.name, "name", &model.name)?;
     writer.line(0, format_args!("<?xml version=\"1.0\"?>"));
     writer.line(0, format_args!("<net name=\"{}\" version=\"11\">", Escaped(&model.name)));
@@ -116,6 +121,22 @@ fn file_order(model: &Model) -> Result<Vec<NodeId>, WriteError> {
     Ok(model.parameters().iter().copied().chain(between).chain(model.results().iter().copied()).collect())
 }
 
+/// A parameter's layout lies at its own port; that of a result at the port that it takes, where the first counts.
+fn layouts(model: &Model) -> HashMap<Port, &Layout> {
+    let mut layouts = HashMap::new();
+    for id in model.parameters().iter().chain(model.results()) {
+        let (port, layout) = match &model.node(*id).op {
+            Op::Parameter(parameter) => (Port::from(*id), &parameter.layout),
+            Op::OpResult(result) => (source(model, Port::from(*id)), &result.layout),
+            _ => continue,
+        };
+        if !layout.is_empty() {
+            layouts.entry(port).or_insert(layout);
+        }
+    }
+    layouts
+}
+
 /// In a file nobody can take from a Result; what it passes on comes from its source.
 fn source(model: &Model, mut port: Port) -> Port {
     while let Op::OpResult(_) = model.node(port.node).op {
@@ -128,6 +149,8 @@ struct Writer<'a> {
     model: &'a Model,
     text: String,
     weights: Weights,
+    /// The layouts of inputs and outputs, by the ports that files write them at.
+    layouts: HashMap<Port, &'a Layout>,
     /// The names of layers that are given, and the highest number that was tried behind each.
     names: HashMap<String, usize>,
 }
@@ -224,27 +247,13 @@ impl Writer<'_> {
         self.line(4, format_args!("<port id=\"{id}\" precision=\"{precision}\"{names}>"));
         self.dims(&output.ty);
         let mut info = output.rt_info.clone();
-        if let Some(layout) = self.layout(node, port) {
+        if let Some(layout) = self.layouts.get(&port) {
             let parts = BTreeMap::from([(LAYOUT.to_owned(), layout.to_text())]);
             info.insert(LAYOUT.to_owned(), RtAttribute { version: "0".to_owned(), parts });
         }
         self.info(5, node, info.iter())?;
         self.line(4, format_args!("</port>"));
         Ok(())
-    }
-
-    /// The layout of a port: a parameter's own, or that of the first result that takes it and has one.
-    fn layout(&self, node: &Node, port: Port) -> Option<Layout> {
-        let results =
-            self.model.consumers(port).into_iter().filter_map(|(user, _)| match &self.model.node(user).op {
-                Op::OpResult(result) => Some(result.layout.clone()),
-                _ => None,
-            });
-        let own = match &node.op {
-            Op::Parameter(parameter) => Some(parameter.layout.clone()),
-            _ => None,
-        };
-        own.into_iter().chain(results).find(|layout| !layout.is_empty())
     }
 
     fn dims(&mut self, ty: &PortType) {
