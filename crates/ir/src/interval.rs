@@ -79,6 +79,14 @@ impl Interval {
         Self { min: a.min(b), max: a.max(b) }
     }
 
+    /// What `divisor`, above 0, divides without rest, divided by it; `None` when there is no such member.
+    pub fn exact_quotients(self, divisor: i64) -> Option<Self> {
+        let up = |v: i64| v.div_euclid(divisor) + i64::from(v.rem_euclid(divisor) != 0);
+        let min = if self.min == i64::MIN { self.min } else { up(self.min) };
+        let max = if self.max == i64::MAX { self.max } else { self.max.div_euclid(divisor) };
+        Self::new(min, max)
+    }
+
     /// The same, with whatever lies below zero cut off: what arithmetic on dimensions leaves.
     pub fn as_dim(self) -> Self {
         Self { min: self.min.max(0), max: self.max.max(0) }
@@ -174,5 +182,8 @@ mod tests {
         assert_eq!((small * Interval::exactly(-3)).to_string(), "-12..-6");
         assert_eq!((-Interval::UNKNOWN), Interval::UNKNOWN);
         assert_eq!(small.intersect(Interval::exactly(5)), None);
+        assert_eq!(Interval::new(5, 13).unwrap().exact_quotients(4), Interval::new(2, 3));
+        assert_eq!(Interval::exactly(7).exact_quotients(2), None);
+        assert_eq!(any.exact_quotients(3), Some(any));
     }
 }

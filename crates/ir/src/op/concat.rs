@@ -126,10 +126,7 @@ impl Operator for Split {
                     );
                     OpError::shape(message)
                 };
-                let (low, high) = (dims[axis].min(), dims[axis].max());
-                let low = low / parts + i64::from(low % parts != 0);
-                let high = if high == i64::MAX { high } else { high / parts };
-                dims[axis] = Dim::new(low, high).ok_or_else(fail)?;
+                dims[axis] = dims[axis].exact_quotients(parts).ok_or_else(fail)?;
                 PartialShape::new(dims)
             }
         };
@@ -234,4 +231,80 @@ fn lengths_along(dim: Dim, lengths: &[i64]) -> Result<Vec<Dim>, OpError> {
         None => {}
     }
     Ok(dims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::given::{evaluated, i64s, inferred, iota};
+
+    #[test]
+    fn inputs_lie_side_by_side() {
+        let op = Concat { axis: -1 };
+        let found = evaluated(&op, &[iota(&[2, 1]), iota(&[2, 0]), iota(&[2, 2])]).unwrap();
+        assert_eq!(found, (vec![2, 3], vec![0, 0, 1, 1, 2, 3]));
+        let nibbles =
+            |values: &[i64]| Tensor::from_i64_values(ElementType::U4, &[values.len()], values).unwrap();
+        let found = evaluated(&op, &[nibbles(&[1, 2, 3]), nibbles(&[15])]).unwrap();
+        assert_eq!(found, (vec![4], vec![1, 2, 3, 15]));
+        for (axis, a, b, want) in [
+            (1, "f32[?,3,5]", "f32[4,?,5]", Ok("f32[4,3..,5]")),
+            (1, "f32[?,3,5]", "f32[...]", Ok("f32[?,3..,5]")),
+            (-3, "f32[1,3,5]", "f32[2..3,3,5]", Ok("f32[3..4,3,5]")),
+            (0, "f32[...]", "f32[...]", Ok("f32[...]")),
+            (0, "f32[1,2]", "f32[1,3]", Err("beside")),
+            (0, "f32[1,2]", "f32[1]", Err("beside")),
+            (0, "f32[1]", "i64[1]", Err("agree")),
+            (2, "f32[1,2]", "f32[1,2]", Err("axis 2")),
+            (0, "f32[]", "f32[]", Err("scalar")),
+        ] {
+            match (inferred(&Concat { axis }, &[a.into(), b.into()]), want) {
+                (Ok(found), Ok(want)) => assert_eq!(found, want),
+                (Err(found), Err(want)) => assert!(found.to_string().contains(want), "{found}"),
+                (found, _) => panic!("{a} {b}: {found:?}"),
+            }
+        }
+        assert!(inferred(&op, &[]).is_err());
+    }
+
+    #[test]
+    fn splits_share_a_dimension() {
+        let parts = Split { num_splits: 3 }.evaluate(&[iota(&[2, 3]), Tensor::scalar(-1i64)]).unwrap();
+        let parts: Vec<_> = parts.iter().map(|t| (t.shape().to_vec(), t.to_i64s())).collect();
+        assert_eq!(parts, [(vec![2, 1], vec![0, 3]), (vec![2, 1], vec![1, 4]), (vec![2, 1], vec![2, 5])]);
+        let infer =
+            |n, data: &str, axis: i64| inferred(&Split { num_splits: n }, &[data.into(), axis.into()]);
+        assert_eq!(infer(2, "f32[?,4]", 1).unwrap(), "f32[?,2] f32[?,2]");
+        assert_eq!(infer(2, "f32[5..8]", 0).unwrap(), "f32[3..4] f32[3..4]");
+        assert_eq!(infer(1, "f32[...]", 7).unwrap(), "f32[...]");
+        for (n, data, axis) in
+            [(2, "f32[3]", 0), (0, "f32[3]", 0), (usize::MAX, "f32[0]", 0), (1, "f32[]", 0)]
+        {
+            assert!(infer(n, data, axis).is_err(), "{n} parts of {data}");
+        }
+    }
+
+    #[test]
+    fn parts_of_given_lengths() {
+        let run = |lengths: &[i64]| {
+            let inputs = [iota(&[2, 4]), Tensor::scalar(1i64), Tensor::from_i64s(lengths)];
+            let parts = VariadicSplit.evaluate(&inputs)?;
+            Ok::<_, OpError>(parts.iter().map(|t| (t.shape()[1], t.to_i64s())).collect::<Vec<_>>())
+        };
+        let want = [(1, vec![0, 4]), (3, vec![1, 2, 3, 5, 6, 7]), (0, vec![])];
+        assert_eq!(run(&[1, -1, 0]).unwrap(), want);
+        assert_eq!(run(&[4]).unwrap().len(), 1);
+        for bad in [&[1, 2][..], &[-1, -1], &[5, -1], &[-2, 6], &[i64::MAX, i64::MAX]] {
+            assert!(run(bad).is_err(), "{bad:?}");
+        }
+        let empty =
+            VariadicSplit.evaluate(&[iota(&[0, 4]), Tensor::scalar(1i64), Tensor::from_i64s(&[1, 3])]);
+        assert_eq!(empty.unwrap()[1].shape(), [0, 3]);
+        let infer = |data: &str, lengths| inferred(&VariadicSplit, &[data.into(), 0i64.into(), lengths]);
+        assert_eq!(infer("f32[?]", [2i64, -1].into()).unwrap(), "f32[2] f32[?]");
+        assert_eq!(infer("f32[5..9]", [2i64, -1].into()).unwrap(), "f32[2] f32[3..7]");
+        assert_eq!(infer("f32[5,2]", "i64[2]".into()).unwrap(), "f32[?,2] f32[?,2]");
+        assert_eq!(infer("f32[...]", i64s(&[2], &[1, 1]).into()).unwrap(), "f32[...] f32[...]");
+        assert!(infer("f32[5]", "i64[?]".into()).is_err());
+    }
 }

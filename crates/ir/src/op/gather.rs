@@ -114,3 +114,40 @@ impl Gather {
 fn index(value: i64, size: usize) -> Result<usize, OpError> {
     axis(value, size).map_err(|_| OpError::value(format!("index {value} is outside a dimension of {size}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::given::{Given, evaluated, i64s, inferred, iota};
+
+    /// The numbers are OpenVINO 2026.4's.
+    #[test]
+    fn gathering_along_an_axis() {
+        let run = |batch_dims, x: Tensor, indices: Tensor, axis: i64| {
+            evaluated(&Gather { batch_dims }, &[x, indices, Tensor::scalar(axis)])
+        };
+        let square = i64s(&[2, 2], &[1, 0, -1, 1]);
+        assert_eq!(run(0, iota(&[2, 2]), square, 0).unwrap(), (vec![2, 2, 2], vec![2, 3, 0, 1, 2, 3, 2, 3]));
+        let rows = i64s(&[2, 2], &[1, 0, -1, 2]);
+        assert_eq!(run(1, iota(&[2, 1, 3]), rows.clone(), 2).unwrap(), (vec![2, 1, 2], vec![1, 0, 5, 5]));
+        assert_eq!(run(-1, iota(&[2, 1, 3]), rows, 2).unwrap().1, [1, 0, 5, 5]);
+        assert_eq!(run(0, iota(&[2, 3]), i64s(&[], &[-1]), -1).unwrap(), (vec![2], vec![2, 5]));
+        assert_eq!(run(0, iota(&[2, 3]), i64s(&[0], &[]), 0).unwrap(), (vec![0, 3], vec![]));
+        for outside in [2, -3, i64::MIN, i64::MAX] {
+            let err = run(0, iota(&[2]), i64s(&[1], &[outside]), 0).unwrap_err();
+            assert_eq!(err.to_string(), format!("index {outside} is outside a dimension of 2"));
+        }
+        assert!(run(0, iota(&[]), i64s(&[], &[0]), 0).is_err());
+        assert!(run(1, iota(&[2, 2]), i64s(&[2], &[0, 0]), 0).is_err());
+        assert!(run(3, iota(&[2, 2]), i64s(&[2], &[0, 0]), 1).is_err());
+        assert!(run(0, iota(&[2, 2]), iota(&[1]), 1).is_err(), "indices of floats");
+        let infer = |batch_dims, data: &str, indices: &str, axis: Given| {
+            inferred(&Gather { batch_dims }, &[data.into(), indices.into(), axis])
+        };
+        assert_eq!(infer(0, "f32[?,5,6]", "i64[2,?]", 1i64.into()).unwrap(), "f32[?,2,?,6]");
+        assert_eq!(infer(1, "f32[?,5,6]", "i64[3,4]", 1i64.into()).unwrap(), "f32[3,4,6]");
+        assert_eq!(infer(0, "f32[4,5]", "i64[2]", "i64[]".into()).unwrap(), "f32[?,?]");
+        assert_eq!(infer(0, "f32[...]", "i64[2]", 0i64.into()).unwrap(), "f32[...]");
+        assert!(infer(1, "f32[2,5]", "i64[3,4]", 1i64.into()).is_err());
+    }
+}

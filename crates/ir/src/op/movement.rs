@@ -309,3 +309,87 @@ impl Operator for Roll {
         input == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::given::{Given, evaluated, i64s, inferred, iota};
+
+    #[test]
+    fn transposing() {
+        let x = iota(&[2, 3, 2]);
+        let found = evaluated(&Transpose, &[x.clone(), Tensor::from_i64s(&[2, 0, -2])]).unwrap();
+        assert_eq!(found, (vec![2, 2, 3], vec![0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]));
+        let reversed = evaluated(&Transpose, &[x, Tensor::from_i64s(&[])]).unwrap();
+        assert_eq!(reversed, (vec![2, 3, 2], vec![0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11]));
+        let infer = |data: &str, order: Given| inferred(&Transpose, &[data.into(), order]);
+        assert_eq!(infer("f32[?,224,224,3]", [0i64, 3, 1, 2].into()).unwrap(), "f32[?,3,224,224]");
+        assert_eq!(infer("f32[1,2,3]", "i64[3]".into()).unwrap(), "f32[?,?,?]");
+        assert_eq!(infer("f32[...]", [1i64, 0].into()).unwrap(), "f32[?,?]");
+        assert_eq!(infer("f32[...]", "i64[0]".into()).unwrap(), "f32[...]");
+        for bad in [vec![0, 0, 1], vec![0, 1], vec![0, 1, 3]] {
+            assert!(infer("f32[1,2,3]", Tensor::from_i64s(&bad).into()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn broadcasting_to_a_target() {
+        let (numpy, both) = (Broadcast::default(), Broadcast { mode: BroadcastMode::Bidirectional });
+        let explicit = Broadcast { mode: BroadcastMode::Explicit };
+        let target = Tensor::from_i64s;
+        let run = |op: &Broadcast, x: Tensor, rest: &[Tensor]| evaluated(op, &[&[x], rest].concat());
+        assert_eq!(run(&numpy, iota(&[2, 1]), &[target(&[2, 2, 2])]).unwrap().1, [0, 0, 1, 1, 0, 0, 1, 1]);
+        assert_eq!(run(&numpy, iota(&[1]), &[target(&[0, 3])]).unwrap(), (vec![0, 3], vec![]));
+        assert_eq!(run(&both, iota(&[3]), &[target(&[2, 1])]).unwrap(), (vec![2, 3], vec![0, 1, 2, 0, 1, 2]));
+        let columns = run(&explicit, iota(&[2]), &[target(&[2, 3]), target(&[0])]).unwrap();
+        assert_eq!(columns.1, [0, 0, 0, 1, 1, 1]);
+        assert!(run(&numpy, iota(&[2]), &[target(&[3])]).is_err());
+        assert!(run(&numpy, iota(&[2]), &[target(&[1])]).is_err());
+        assert!(run(&numpy, iota(&[1, 1]), &[target(&[1])]).is_err());
+        assert!(run(&numpy, iota(&[1]), &[target(&[-1])]).is_err());
+        assert!(run(&explicit, iota(&[2, 3]), &[target(&[3, 2]), target(&[1, 0])]).is_err());
+        let huge = run(&numpy, iota(&[1]), &[target(&[1 << 40, 1 << 20])]).unwrap_err();
+        assert!(huge.to_string().contains("does not fit into memory"), "{huge}");
+        for (op, data, target, want) in [
+            (&numpy, "f32[?,3]", [4i64, 3].into(), "f32[4,3]"),
+            (&numpy, "f32[7,3]", "i64[2]".into(), "f32[7,3]"),
+            (&numpy, "f32[3]", "i64[?]".into(), "f32[...]"),
+            (&both, "f32[1,3]", [5i64, 1].into(), "f32[5,3]"),
+            (&both, "f32[...]", [5i64, 1].into(), "f32[...]"),
+        ] {
+            assert_eq!(inferred(op, &[data.into(), target]).unwrap(), want, "{data}");
+        }
+    }
+
+    #[test]
+    fn tiling() {
+        let run =
+            |shape: &[usize], repeats: &[i64]| evaluated(&Tile, &[iota(shape), Tensor::from_i64s(repeats)]);
+        assert_eq!(run(&[2, 1], &[2, 2]).unwrap(), (vec![4, 2], vec![0, 0, 1, 1, 0, 0, 1, 1]));
+        assert_eq!(run(&[2, 2], &[2]).unwrap(), (vec![2, 4], vec![0, 1, 0, 1, 2, 3, 2, 3]));
+        assert_eq!(run(&[2], &[2, 1, 2]).unwrap(), (vec![2, 1, 4], vec![0, 1, 0, 1, 0, 1, 0, 1]));
+        assert_eq!(run(&[2], &[0]).unwrap(), (vec![0], vec![]));
+        assert_eq!(run(&[], &[3]).unwrap(), (vec![3], vec![0, 0, 0]));
+        for hostile in [[-1, 1], [1 << 60, 1], [i64::MAX, 2], [1 << 40, 1 << 40]] {
+            assert!(run(&[2, 2], &hostile).is_err(), "{hostile:?}");
+        }
+        assert_eq!(inferred(&Tile, &["f32[?,3]".into(), [2i64, 2].into()]).unwrap(), "f32[?,6]");
+        assert_eq!(inferred(&Tile, &["f32[2,3]".into(), "i64[3]".into()]).unwrap(), "f32[?,?,?]");
+    }
+
+    /// The numbers are OpenVINO 2026.4's.
+    #[test]
+    fn rolling() {
+        let run = |x: Tensor, shift: &[i64], axes: &[i64]| {
+            evaluated(&Roll, &[x, Tensor::from_i64s(shift), Tensor::from_i64s(axes)])
+        };
+        assert_eq!(run(iota(&[2, 3]), &[1, 1], &[0, -1]).unwrap().1, [5, 3, 4, 2, 0, 1]);
+        assert_eq!(run(iota(&[1, 3]), &[2, -7], &[1, 1]).unwrap().1, [2, 0, 1]);
+        assert_eq!(run(iota(&[3]), &[i64::MIN, i64::MIN], &[0, 0]).unwrap().1, [1, 2, 0]);
+        assert_eq!(run(iota(&[0, 3]), &[1], &[0]).unwrap().0, [0, 3]);
+        assert!(run(iota(&[3]), &[1], &[1]).is_err());
+        assert!(run(iota(&[3, 3]), &[1, 1, 1], &[0, 1]).is_err());
+        let scalar = evaluated(&Roll, &[iota(&[2, 2]), i64s(&[], &[1]), Tensor::from_i64s(&[0, 1])]);
+        assert_eq!(scalar.unwrap().1, [3, 2, 1, 0]);
+    }
+}

@@ -152,3 +152,85 @@ impl Pad {
         usize::try_from(at).ok().filter(|at| (*at as i64) < size)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::given::{Given, evaluated, inferred, iota};
+
+    fn run(
+        pad_mode: PadMode,
+        x: Tensor,
+        begin: &[i64],
+        end: &[i64],
+    ) -> Result<(Vec<usize>, Vec<i64>), OpError> {
+        let pads = [begin, end].map(Tensor::from_i64s);
+        evaluated(&Pad { pad_mode }, &[&[x][..], &pads, &[Tensor::scalar(9f32)]].concat())
+    }
+
+    /// Of 1, 2, 3 with pads that also cut; the numbers are OpenVINO 2026.4's.
+    #[test]
+    fn every_mode_puts_and_cuts() {
+        use PadMode::{Constant, Edge, Reflect, Symmetric};
+        for (mode, begin, end, want) in [
+            (Constant, 2, 1, &[9, 9, 1, 2, 3, 9][..]),
+            (Constant, -1, 2, &[2, 3, 9, 9]),
+            (Constant, 1, -2, &[9, 1]),
+            (Edge, 2, 1, &[1, 1, 1, 2, 3, 3]),
+            (Edge, -2, 2, &[3, 3, 3]),
+            (Edge, 1, -2, &[1, 1]),
+            (Reflect, 2, 1, &[3, 2, 1, 2, 3, 2]),
+            (Reflect, -1, 2, &[2, 3, 2, 1]),
+            (Reflect, 1, -2, &[2, 1]),
+            (Symmetric, 2, 1, &[2, 1, 1, 2, 3, 3]),
+            (Symmetric, -1, 2, &[2, 3, 3, 2]),
+            (Symmetric, -2, 2, &[3, 3, 2]),
+            (Constant, -3, 0, &[]),
+        ] {
+            let x = Tensor::from_slice(&[3], &[1f32, 2.0, 3.0]).unwrap();
+            assert_eq!(run(mode, x, &[begin], &[end]).unwrap().1, want, "{mode:?} {begin} {end}");
+        }
+        let plane = run(Reflect, iota(&[2, 3]), &[1, 2], &[0, -1]).unwrap();
+        assert_eq!(plane, (vec![3, 4], vec![5, 4, 3, 4, 2, 1, 0, 1, 5, 4, 3, 4]));
+        assert_eq!(run(Constant, iota(&[0, 1]), &[1, 0], &[0, 1]).unwrap(), (vec![1, 2], vec![9, 9]));
+    }
+
+    #[test]
+    fn pads_beyond_the_data_are_refused() {
+        use PadMode::{Constant, Edge, Reflect, Symmetric};
+        for (mode, data, begin, end) in [
+            (Reflect, 3, 3, 0),
+            (Symmetric, 3, 0, 4),
+            (Edge, 0, 1, 0),
+            (Reflect, 0, 1, 0),
+            (Constant, 3, -2, -2),
+            (Constant, 3, i64::MIN, 0),
+            (Constant, 3, 1 << 61, 0),
+            (Constant, 3, i64::MAX, i64::MAX),
+            (Edge, 3, i64::MIN + 1, i64::MAX),
+        ] {
+            assert!(run(mode, iota(&[data]), &[begin], &[end]).is_err(), "{mode:?} {data} {begin} {end}");
+        }
+        assert!(run(Constant, iota(&[3]), &[1, 1], &[1, 1]).is_err());
+        let wrong = [iota(&[3]), Tensor::from_i64s(&[1]), Tensor::from_i64s(&[1]), Tensor::scalar(1i64)];
+        assert!(Pad::default().evaluate(&wrong).is_err());
+    }
+
+    #[test]
+    fn packed_types_and_zeros() {
+        let nibbles = Tensor::from_i64_values(ElementType::I4, &[3], &[-8, 7, 1]).unwrap();
+        let one = Tensor::from_i64s(&[1]);
+        let found = evaluated(&Pad::default(), &[nibbles, one.clone(), one]).unwrap();
+        assert_eq!(found, (vec![5], vec![0, -8, 7, 1, 0]));
+    }
+
+    #[test]
+    fn shapes_as_far_as_they_are_known() {
+        let infer =
+            |data: &str, begin: Given| inferred(&Pad::default(), &[data.into(), begin, [0i64, 2].into()]);
+        assert_eq!(infer("f32[?,3]", [1i64, 1].into()).unwrap(), "f32[1..,6]");
+        assert_eq!(infer("f32[2..4,3]", [-3i64, 0].into()).unwrap(), "f32[0..1,5]");
+        assert_eq!(infer("f32[2,3]", "i64[2]".into()).unwrap(), "f32[?,?]");
+        assert_eq!(infer("f32[...]", [1i64, 1].into()).unwrap(), "f32[...]");
+    }
+}

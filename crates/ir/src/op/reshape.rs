@@ -154,12 +154,9 @@ impl Reshape {
             Some(0) if total.min() > 0 => return Err(fail("the numbers of elements differ")),
             // As OpenVINO does; frameworks refuse it.
             Some(0) => Dim::exactly(0),
-            Some(divisor) => {
-                let (low, high) = (total.min(), total.max());
-                let low = low / divisor + i64::from(low % divisor != 0);
-                let high = if high == i64::MAX { high } else { high / divisor };
-                Dim::new(low, high).ok_or_else(|| fail("the number of elements does not divide"))?
-            }
+            Some(divisor) => total
+                .exact_quotients(divisor)
+                .ok_or_else(|| fail("the number of elements does not divide"))?,
             None => Dim::ANY_DIM,
         };
         shape[open] =
@@ -277,5 +274,102 @@ impl Operator for Unsqueeze {
 
     fn moves(&self, input: usize) -> bool {
         input == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::given::{inferred, iota};
+
+    #[test]
+    fn reshape_follows_what_is_known() {
+        for (special_zero, data, pattern, want) in [
+            (false, "f32[2,3,4]", vec![-1, 4], Ok("f32[6,4]")),
+            (true, "f32[2,3,4]", vec![0, -1], Ok("f32[2,12]")),
+            (false, "f32[?,7,7,64]", vec![-1, 3136], Ok("f32[?,3136]")),
+            (true, "f32[?,7,7,64]", vec![0, -1], Ok("f32[?,3136]")),
+            (true, "f32[2..5,8]", vec![-1, 4], Ok("f32[4..10,4]")),
+            (false, "f32[?,?]", vec![-1, 4], Ok("f32[?,4]")),
+            (false, "f32[...]", vec![1, -1], Ok("f32[1,?]")),
+            (true, "f32[...]", vec![0, 5], Ok("f32[?,5]")),
+            (false, "f32[1]", vec![], Ok("f32[]")),
+            // As OpenVINO 2026.4 has them.
+            (true, "f32[0,3]", vec![0, -1], Ok("f32[0,3]")),
+            (false, "f32[0,3]", vec![-1, 3], Ok("f32[0,3]")),
+            (false, "f32[2,3]", vec![4, -1], Err("does not divide")),
+            (false, "f32[2,3]", vec![7], Err("differ")),
+            (false, "f32[2,3]", vec![-1, -1], Err("only one -1")),
+            (false, "f32[2,3]", vec![-2, 3], Err("below -1")),
+            (true, "f32[6]", vec![6, 0], Err("no dimension")),
+            (false, "f32[2,3]", vec![0, -1], Err("differ")),
+            (false, "f32[2,3]", vec![i64::MAX, i64::MAX], Err("differ")),
+        ] {
+            let inputs = [data.into(), Tensor::from_i64s(&pattern).into()];
+            let found = inferred(&Reshape { special_zero }, &inputs);
+            match (&found, want) {
+                (Ok(found), Ok(want)) => assert_eq!(found, want, "{data} to {pattern:?}"),
+                (Err(found), Err(want)) => assert!(found.to_string().contains(want), "{found}"),
+                _ => panic!("{data} to {pattern:?}: {found:?}"),
+            }
+        }
+        let op = Reshape { special_zero: false };
+        assert_eq!(inferred(&op, &["f32[2,3]".into(), "i64[3]".into()]).unwrap(), "f32[?,?,?]");
+        assert_eq!(inferred(&op, &["f32[2,3]".into(), "i64[?]".into()]).unwrap(), "f32[...]");
+        assert!(inferred(&op, &["f32[2,3]".into(), "i64[1000]".into()]).is_err());
+        assert!(inferred(&op, &["f32[2,3]".into(), "i64[1,2]".into()]).is_err());
+        let y = op.evaluate(&[iota(&[2, 3]), Tensor::from_i64s(&[3, -1])]).unwrap();
+        assert_eq!((y[0].shape(), y[0].to_i64s()), (&[3, 2][..], vec![0, 1, 2, 3, 4, 5]));
+    }
+
+    #[test]
+    fn squeeze_drops_ones() {
+        for (data, axes, want) in [
+            ("f32[1,2,1,3]", Some(vec![0, -2]), Ok("f32[2,3]")),
+            ("f32[1,2,1,3]", Some(vec![]), Ok("f32[2,3]")),
+            ("f32[1,2,1,3]", None, Ok("f32[2,3]")),
+            ("f32[1,2..4,1]", None, Ok("f32[2..4]")),
+            ("f32[1,?,1]", None, Ok("f32[...]")),
+            ("f32[1,?,1]", Some(vec![1, 1]), Ok("f32[1,1]")),
+            ("f32[...]", Some(vec![1]), Ok("f32[...]")),
+            ("f32[1]", Some(vec![0]), Ok("f32[]")),
+            ("f32[1,2]", Some(vec![1]), Err(())),
+            ("f32[1,2]", Some(vec![2]), Err(())),
+        ] {
+            let mut inputs = vec![data.into()];
+            inputs.extend(axes.as_ref().map(|axes| Tensor::from_i64s(axes).into()));
+            let found = inferred(&Squeeze, &inputs);
+            assert_eq!(found.as_deref().map_err(|_| ()), want, "{data} {axes:?}");
+        }
+        assert_eq!(inferred(&Squeeze, &["f32[1,2,3]".into(), "i64[1]".into()]).unwrap(), "f32[?,?]");
+    }
+
+    #[test]
+    fn unsqueeze_inserts_ones() {
+        for (data, axes, want) in [
+            ("f32[2,?]", vec![0, -1], Ok("f32[1,2,?,1]")),
+            ("f32[2,?]", vec![-2], Ok("f32[2,1,?]")),
+            ("f32[]", vec![0], Ok("f32[1]")),
+            ("f32[...]", vec![0], Ok("f32[...]")),
+            ("f32[2]", vec![0, -3], Err(())),
+            ("f32[2]", vec![2], Err(())),
+        ] {
+            let found = inferred(&Unsqueeze, &[data.into(), Tensor::from_i64s(&axes).into()]);
+            assert_eq!(found.as_deref().map_err(|_| ()), want, "{data} {axes:?}");
+        }
+        assert_eq!(inferred(&Unsqueeze, &["f32[2]".into(), "i64[2]".into()]).unwrap(), "f32[?,?,?]");
+        let y = Unsqueeze.evaluate(&[iota(&[2]), Tensor::scalar(1i64)]).unwrap();
+        assert_eq!(y[0].shape(), [2, 1]);
+    }
+
+    #[test]
+    fn shapes_become_vectors() {
+        let op = ShapeOf { output_type: ElementType::I32 };
+        assert_eq!(inferred(&op, &["f32[2,?]".into()]).unwrap(), "i32[2]");
+        assert_eq!(inferred(&op, &["f32[...]".into()]).unwrap(), "i32[?]");
+        assert_eq!(inferred(&op, &["f32[]".into()]).unwrap(), "i32[0]");
+        let y = op.evaluate(&[iota(&[2, 0, 3])]).unwrap();
+        assert_eq!((y[0].element_type(), y[0].to_i64s()), (ElementType::I32, vec![2, 0, 3]));
+        assert!(inferred(&ShapeOf { output_type: ElementType::F32 }, &["f32[2]".into()]).is_err());
     }
 }

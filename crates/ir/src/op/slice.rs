@@ -49,7 +49,7 @@ impl Region {
         let low = span(dim.min(), near.0, near.1, stride).1;
         let high = span(dim.max(), far.0, far.1, stride).1;
         // As long as an unbounded dimension (divided by the stride): no bound.
-        let bounded = high < i64::MAX / 2 / stride.saturating_abs();
+        let bounded = dim.max() != i64::MAX || high < i64::MAX / 2 / stride.saturating_abs();
         Dim::new(low, if bounded { high } else { i64::MAX }).unwrap_or(unknown)
     }
 
@@ -366,4 +366,143 @@ fn along_axes(rank: usize, entries: &[Region], axes: &[i64]) -> Result<Vec<Step>
         steps[axis] = Step::Keep(*entry);
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::given::{evaluated, inferred, iota};
+
+    /// (data, begin, end, strides, masks of begin, end, new axis, shrink, ellipsis)
+    type Case = (&'static [usize], Vec<i64>, Vec<i64>, Vec<i64>, [&'static [i64]; 5]);
+
+    fn op(masks: [&[i64]; 5]) -> StridedSlice {
+        let [begin_mask, end_mask, new_axis_mask, shrink_axis_mask, ellipsis_mask] =
+            masks.map(<[i64]>::to_vec);
+        StridedSlice { begin_mask, end_mask, new_axis_mask, shrink_axis_mask, ellipsis_mask }
+    }
+
+    /// The answers are NumPy's, of the expression in front of each.
+    #[test]
+    fn strided_slices_are_numpys() {
+        let cases: Vec<(&str, Case, Vec<usize>, Vec<i64>)> = vec![
+            (
+                "[::-1, 1, ..., None]",
+                (
+                    &[2, 3, 4],
+                    vec![0, 1, 9, 9],
+                    vec![0, 2, 9, 9],
+                    vec![-1, 1, 9, 9],
+                    [&[1], &[1], &[0, 0, 0, 1], &[0, 1], &[0, 0, 1]],
+                ),
+                vec![2, 4, 1],
+                vec![16, 17, 18, 19, 4, 5, 6, 7],
+            ),
+            (
+                "[-1:, None, ::2, -5:9]",
+                (
+                    &[2, 3, 4],
+                    vec![-1, 0, 0, -5],
+                    vec![0, 0, 0, 9],
+                    vec![1, 1, 2, 1],
+                    [&[0, 0, 1], &[1, 0, 1], &[0, 1], &[], &[]],
+                ),
+                vec![1, 1, 2, 4],
+                vec![12, 13, 14, 15, 20, 21, 22, 23],
+            ),
+            (
+                "[..., 3:0:-2]",
+                (&[2, 3, 4], vec![0, 3], vec![0, 0], vec![1, -2], [&[], &[], &[], &[], &[1]]),
+                vec![2, 3, 2],
+                vec![3, 1, 7, 5, 11, 9, 15, 13, 19, 17, 23, 21],
+            ),
+            ("[-1]", (&[5], vec![-1], vec![0], vec![1], [&[], &[], &[], &[1], &[]]), vec![], vec![4]),
+            ("[2:2]", (&[5], vec![2], vec![2], vec![1], [&[], &[], &[], &[], &[]]), vec![0], vec![]),
+            ("[100:-100:-3]", (&[5], vec![100], vec![-100], vec![-3], [&[]; 5]), vec![2], vec![4, 1]),
+            ("[-10:-20:-1]", (&[5], vec![-10], vec![-20], vec![-1], [&[]; 5]), vec![0], vec![]),
+            ("[1::max]", (&[5], vec![1], vec![i64::MAX], vec![i64::MAX], [&[]; 5]), vec![1], vec![1]),
+            (
+                "[::min]",
+                (&[5], vec![0], vec![0], vec![i64::MIN], [&[1], &[1], &[], &[], &[]]),
+                vec![1],
+                vec![4],
+            ),
+            ("[:1]", (&[3, 2], vec![0], vec![1], vec![1], [&[]; 5]), vec![1, 2], vec![0, 1]),
+            ("[0:2]", (&[0, 3], vec![0], vec![2], vec![1], [&[]; 5]), vec![0, 3], vec![]),
+            ("[None]", (&[], vec![0], vec![1], vec![1], [&[], &[], &[1], &[], &[]]), vec![1], vec![0]),
+        ];
+        for (name, (shape, begin, end, strides, masks), want_shape, want) in cases {
+            let mut inputs = vec![iota(shape)];
+            inputs.extend([begin, end, strides].map(|v| Tensor::from_i64s(&v)));
+            let found = evaluated(&op(masks), &inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(found, (want_shape, want), "{name}");
+        }
+    }
+
+    #[test]
+    fn slices_of_dynamic_dimensions() {
+        let infer = |data: &str, begin: i64, end: i64, stride: i64, masks: [&[i64]; 5]| {
+            let inputs = [data.into(), [begin].into(), [end].into(), [stride].into()];
+            inferred(&op(masks), &inputs).map_err(|e| e.to_string())
+        };
+        let none: [&[i64]; 5] = [&[]; 5];
+        let to_end: [&[i64]; 5] = [&[], &[1], &[], &[], &[]];
+        for (data, begin, end, stride, masks, want) in [
+            ("f32[?,3]", 0, 1, 1, none, "f32[0..1,3]"),
+            ("f32[4..9,3]", 0, 2, 1, none, "f32[2,3]"),
+            ("f32[4..9,3]", 1, -1, 1, none, "f32[2..7,3]"),
+            ("f32[?,3]", 1, 0, 2, to_end, "f32[?,3]"),
+            ("f32[?,3]", -3, 0, 1, to_end, "f32[0..3,3]"),
+            ("f32[4..9,3]", -5, 6, 1, none, "f32[0..9,3]"),
+            ("f32[4..9]", 0, 0, -1, [&[1], &[1], &[], &[], &[]], "f32[4..9]"),
+            ("f32[?]", 3, 4, 1, [&[], &[], &[], &[1], &[]], "f32[]"),
+            ("f32[...]", 3, 4, 1, none, "f32[...]"),
+        ] {
+            assert_eq!(infer(data, begin, end, stride, masks).as_deref(), Ok(want), "{data} {begin}:{end}");
+        }
+        let out = infer("f32[3]", 3, 4, 1, [&[], &[], &[], &[1], &[]]).unwrap_err();
+        assert_eq!(out, "element 3 is outside a dimension of 3");
+        assert!(infer("f32[3]", 0, 1, 0, none).is_err(), "a stride of 0");
+        assert!(infer("f32[]", 0, 1, 1, none).is_err(), "more slices than dimensions");
+        let twice = op([&[], &[], &[], &[], &[1, 1]]);
+        let pair = || [0i64, 0].into();
+        assert!(inferred(&twice, &["f32[3]".into(), pair(), pair()]).is_err(), "two ellipses");
+        assert!(inferred(&op(none), &["f32[3]".into(), [0].into(), pair()]).is_err(), "lengths differ");
+        // Nothing known of the bounds but their number.
+        let unknown = || "i64[2]".into();
+        assert_eq!(
+            inferred(&op(none), &["f32[5,?,7]".into(), unknown(), unknown()]).unwrap(),
+            "f32[0..5,?,7]"
+        );
+    }
+
+    /// The cases of OpenVINO's Slice-8 specification.
+    #[test]
+    fn slices_along_axes() {
+        for (start, stop, step, axes, want) in [
+            (1, 8, 1, Some(0), vec![1, 2, 3, 4, 5, 6, 7]),
+            (1, 8, 2, None, vec![1, 3, 5, 7]),
+            (-100, 100, 4, Some(-1), vec![0, 4, 8]),
+            (9, -11, -3, Some(0), vec![9, 6, 3, 0]),
+            (9, 0, -4, Some(0), vec![9, 5, 1]),
+            (100, i64::MIN, -5, None, vec![9, 4]),
+        ] {
+            let mut inputs = vec![iota(&[10])];
+            inputs.extend([start, stop, step].map(|v| Tensor::from_i64s(&[v])));
+            inputs.extend(axes.map(|axis: i64| Tensor::from_i64s(&[axis])));
+            assert_eq!(evaluated(&Slice, &inputs).unwrap().1, want, "{start}:{stop}:{step}");
+        }
+        let two = |axes: [i64; 2]| {
+            let inputs = [iota(&[2, 5]), Tensor::from_i64s(&[1, 0]), Tensor::from_i64s(&[4, 2])];
+            let rest = [Tensor::from_i64s(&[2, 1]), Tensor::from_i64s(&axes)];
+            evaluated(&Slice, &[&inputs[..], &rest].concat())
+        };
+        assert_eq!(two([1, 0]).unwrap(), (vec![2, 2], vec![1, 3, 6, 8]));
+        assert!(two([1, -1]).is_err(), "an axis twice");
+        assert!(two([1, 2]).is_err(), "an axis too many");
+        let known = ["f32[?,8]".into(), [2].into(), [6].into(), [1].into(), [1].into()];
+        assert_eq!(inferred(&Slice, &known).unwrap(), "f32[?,4]");
+        let unknown = ["f32[3,8]".into(), [2].into(), [6].into(), [1].into(), "i64[1]".into()];
+        assert_eq!(inferred(&Slice, &unknown).unwrap(), "f32[0..3,0..8]");
+    }
 }
