@@ -7,10 +7,16 @@
 //! | `plan.rs` | a model lowered for one set of input shapes: what the run loop runs |
 //! | `request.rs` | one inference at a time: tensors, start, cancel |
 //! | `stream.rs` | threads that run requests |
+//! | `pool.rs` | threads that run one kernel together |
+//! | `isa.rs` | instruction sets and their vectors |
+//! | `kernels/` | what the steps of a plan run |
 
 mod config;
 mod device;
+mod isa;
+mod kernels;
 mod plan;
+mod pool;
 mod request;
 mod stream;
 

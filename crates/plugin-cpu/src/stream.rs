@@ -1,6 +1,6 @@
 //! Streams: threads that run requests, each stream one request at a time.
 
-use crate::config::Settings;
+use crate::{config::Settings, pool::Pool};
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
@@ -8,8 +8,8 @@ use std::{
 
 /// What a stream gives to the work that runs on it.
 pub(crate) struct Stream {
-    /// Threads that the work may use, the calling one included.
-    pub(crate) threads: usize,
+    /// The threads that the work may use, the calling one included.
+    pub(crate) pool: Pool,
 }
 
 type Job = Box<dyn FnOnce(&mut Stream) + Send>;
@@ -53,7 +53,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Streams {
     /// Starts the threads.
     pub(crate) fn new(settings: &Settings) -> Self {
-        let stream = |i| Mutex::new(Stream { threads: settings.threads_of(i) });
+        let stream = |i| Mutex::new(Stream { pool: Pool::new(settings.threads_of(i)) });
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue { jobs: VecDeque::new(), closed: false }),
             changed: Condvar::new(),

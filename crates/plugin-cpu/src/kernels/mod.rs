@@ -1,0 +1,8 @@
+//! Kernels: what a plan's steps run. Each takes plain slices and the pool of the stream it runs on.
+//!
+//! Blocked layout: `[N, ceil(C / b), H, W, b]` with `b` = [`Isa::block`](crate::isa::Isa::block); the channels
+//! beyond `C` in the last block are zero.
+
+pub(crate) mod conv;
+pub(crate) mod math;
+pub(crate) mod post;
