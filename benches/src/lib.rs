@@ -1,1 +1,3 @@
-//! Criterion suites and the comparison with peers.
+//! Criterion suites, the comparison with peers, and corpora of small networks.
+
+pub mod corpus;

@@ -1,8 +1,9 @@
-"""Runs OpenVINO (f32 arithmetic) for `cargo xtask interop` and the benches: infer, convert, benchmark.
+"""Runs OpenVINO (f32 arithmetic) for `cargo xtask interop` and the benches.
 
     interop.py infer MODEL.xml IN.npz OUT.npz
     interop.py convert FROZEN.pb OUT.xml [--fp16] [--shape 1,224,224,3] [--ir-version 10]
     interop.py benchmark MODEL.xml [--inputs IN.npz] [--threads N] [--seconds S]
+    interop.py compare OUT.npz EXPECTED.npz    prints max abs error / max abs output; fails on another top class
     interop.py zoo FOLDER            every <name>_frozen.pb -> FOLDER/ov/<name>_fp32.xml and _fp16.xml
 
 `infer` takes what the .npz holds under an input's name (with or without `:0`); further arrays are left alone. With no
@@ -93,6 +94,20 @@ def benchmark(args):
     }))
 
 
+def compare(args):
+    with np.load(args.found) as found, np.load(args.expected) as expected:
+        worst = 0.0
+        for key in found.files:
+            name = next(n for n in (key, plain(key)) if n in expected.files)
+            want, got = expected[name], found[key]
+            if want.shape != got.shape:
+                sys.exit(f"{name}: shape {got.shape}, expected {want.shape}")
+            if (want.argmax(-1) != got.argmax(-1)).any():
+                sys.exit(f"{name}: another top class in {(want.argmax(-1) != got.argmax(-1)).sum()} rows")
+            worst = max(worst, float(np.abs(want - got).max() / np.abs(want).max()))
+    print(worst)
+
+
 def zoo(args):
     for about in sorted(args.folder.glob("*.json")):
         facts = json.loads(about.read_text())
@@ -131,6 +146,10 @@ def main():
     command.add_argument("--threads", type=int, default=1)
     command.add_argument("--seconds", type=float, default=5)
     command.set_defaults(run=benchmark)
+    command = commands.add_parser("compare")
+    command.add_argument("found")
+    command.add_argument("expected")
+    command.set_defaults(run=compare)
     command = commands.add_parser("zoo")
     command.add_argument("folder", type=Path)
     command.set_defaults(run=zoo)

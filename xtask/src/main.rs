@@ -1,2 +1,55 @@
-//! Project commands: `cargo xtask <command>`.
-fn main() {}
+//! Project commands: `cargo xtask <command>`. One module a command, no shell scripts.
+
+mod ci;
+mod demo;
+mod interop;
+mod process;
+mod tidy;
+mod zoo;
+
+use anyhow::{Result, bail};
+use process::{cargo, program};
+use std::process::ExitCode;
+
+const HELP: &str = "cargo xtask <command>
+
+  convert ARGS..     the Model Optimizer: the flags of `mo`, see `cargo xtask convert --help`
+  demo               converts the digits checkpoint to FP16, classifies the committed images, shows accuracy and counters
+  test [ARGS..]      all tests; ARGS go to cargo test
+  tidy               the rules of the house that a program can check
+  ci                 what .ci/run runs: formatting, clippy, tidy, tests, documentation, demo, corpus
+  corpus [FOLDER]    converts and runs every case of a corpus folder (default ../shared/corpus/tf_layers)
+  zoo                builds the Keras networks with TensorFlow, into .cache/zoo (needs Python 3.9 to 3.11)
+  interop            our IRs in OpenVINO and Netron, OpenVINO's in Terroir, all against TensorFlow (after zoo)
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    match command.as_str() {
+        "convert" => program("mo", "mo")?.args(rest).run(),
+        "demo" => demo::run(),
+        "test" => cargo(["test", "--workspace"]).args(rest).run(),
+        "tidy" => tidy::run(),
+        "ci" => ci::run(),
+        "corpus" => ci::corpus(rest.first().map(String::as_str)),
+        "zoo" => zoo::run(&rest),
+        "interop" => interop::run(&rest),
+        "" | "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("there is no command `{other}`\n\n{HELP}"),
+    }
+}

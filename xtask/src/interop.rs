@@ -1,0 +1,104 @@
+//! Our IRs in OpenVINO and Netron, OpenVINO's IRs in Terroir; everything against TensorFlow's answers.
+
+use crate::process::{Process, cache, program, root};
+use anyhow::{Context, Result, ensure};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A network and TensorFlow's answer.
+struct Network {
+    name: String,
+    frozen: PathBuf,
+    data: PathBuf,
+}
+
+pub(crate) fn run(only: &[String]) -> Result<()> {
+    crate::zoo::environments(&["tf", "ov", "netron"])?;
+    let out = cache().join("interop");
+    fs::create_dir_all(&out)?;
+    let mut failures = Vec::new();
+    println!("{:<18} {:<6} {:<26} max abs error / max abs output", "network", "data", "path");
+    for network in networks()?.iter().filter(|n| only.is_empty() || only.contains(&n.name)) {
+        for (data_type, limit) in [("FP32", 1e-4), ("FP16", 1e-2)] {
+            let mut report = |path: &str, outcome: Result<f64>| {
+                let text = match &outcome {
+                    Ok(error) => format!("{error:.2e}"),
+                    Err(error) => format!("FAILED: {error:#}"),
+                };
+                println!("{:<18} {data_type:<6} {path:<26} {text}", network.name);
+                if outcome.is_ok_and(|error| error <= limit) {
+                    return;
+                }
+                failures.push(format!("{} {data_type} {path}", network.name));
+            };
+            let stem = format!("{}_{}", network.name, data_type.to_lowercase());
+            let ours = out.join(&stem).with_extension("xml");
+            let theirs = out.join(format!("{stem}_ovc")).with_extension("xml");
+            program("mo", "mo")?
+                .arg("--input_model")
+                .arg(&network.frozen)
+                .args(["--data_type", data_type, "--silent", "--model_name", &stem, "--output_dir"])
+                .arg(&out)
+                .run()?;
+            let answers = out.join("answers.npz");
+            report("ours in Terroir", terroir(&ours, network, &answers));
+            report("ours in OpenVINO", openvino(&ours, network, &answers));
+            let mut convert = interop("convert").arg(&network.frozen).arg(&theirs);
+            if data_type == "FP16" {
+                convert = convert.arg("--fp16");
+            }
+            convert.output()?;
+            report("OpenVINO's in Terroir", terroir(&theirs, network, &answers));
+            let netron = Process::new("node").arg(root().join("xtask/netron_check.mjs"));
+            let opened = netron.arg(cache().join("netron/netron")).arg(&ours).output();
+            report("ours in Netron", opened.map(|_| 0.0));
+        }
+    }
+    ensure!(failures.is_empty(), "beyond the limits (1e-4 for FP32, 1e-2 for FP16): {}", failures.join(", "));
+    Ok(())
+}
+
+fn networks() -> Result<Vec<Network>> {
+    let digits = root().join("fixtures/digits");
+    let mut networks = vec![Network {
+        name: "digits".into(),
+        frozen: digits.join("digits_frozen.pb"),
+        data: digits.join("expected.npz"),
+    }];
+    let zoo = cache().join("zoo");
+    let mut frozen: Vec<PathBuf> = fs::read_dir(&zoo)
+        .with_context(|| format!("{} is not there; run `cargo xtask zoo` first", zoo.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with("_frozen.pb"))
+        .collect();
+    frozen.sort();
+    for path in frozen {
+        let file = path.file_name().and_then(|n| n.to_str()).context("a network without a name")?;
+        let name = file.trim_end_matches("_frozen.pb").to_owned();
+        networks.push(Network { data: zoo.join(&name).with_extension("npz"), name, frozen: path });
+    }
+    Ok(networks)
+}
+
+fn interop(command: &str) -> Process {
+    Process::new(cache().join("ov/bin/python")).arg(root().join("xtask/python/interop.py")).arg(command)
+}
+
+fn terroir(model: &Path, network: &Network, answers: &Path) -> Result<f64> {
+    let infer = program("samples", "infer")?;
+    infer.arg("-m").arg(model).arg("-i").arg(&network.data).arg("-o").arg(answers).output()?;
+    compare(answers, &network.data)
+}
+
+fn openvino(model: &Path, network: &Network, answers: &Path) -> Result<f64> {
+    interop("infer").arg(model).arg(&network.data).arg(answers).output()?;
+    compare(answers, &network.data)
+}
+
+/// max abs error / max abs output; an answer with another top class is an error of its own.
+fn compare(answers: &Path, expected: &Path) -> Result<f64> {
+    let text = interop("compare").arg(answers).arg(expected).output()?;
+    text.trim().parse().with_context(|| format!("the comparison printed `{}`", text.trim()))
+}
