@@ -9,7 +9,8 @@ use anyhow::Result;
 use std::time::Instant;
 
 pub(crate) fn run() -> Result<()> {
-    let steps: &[(&str, fn() -> Result<()>)] = &[
+    type Step = fn() -> Result<()>;
+    let steps: &[(&str, Step)] = &[
         ("formatting", || cargo(["fmt", "--all", "--check"]).run()),
         ("tidy", tidy::run),
         ("clippy", || {
