@@ -1,7 +1,7 @@
 //! IR files: what is written reads back, what OpenVINO wrote is understood, what is broken is refused.
 
 use ir::{
-    Bytes, ElementType, Model, Op, PartialShape, ReadErrorKind, RtAttribute, Tensor, op, read_ir,
+    Bytes, ElementType, Model, Op, PartialShape, ReadErrorKind, RtAttribute, Tensor, WriteError, op, read_ir,
     read_ir_from, to_ir, write_ir,
 };
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn rich() -> Model {
     let custom = op::Custom {
         type_name: "My<Op>".into(),
         version: "extension".into(),
-        attributes: vec![("k".into(), "\"v\"".into()), ("a".into(), "1".into())],
+        attributes: vec![("k".into(), "\"v\"".into()), ("é-1".into(), "1".into())],
         outputs: vec![
             op::PortType::new(ElementType::F32, "1,?".parse().unwrap()),
             op::PortType::new(ElementType::I64, "...".parse().unwrap()),
@@ -114,6 +114,9 @@ fn both_files_appear_or_none() {
     write_ir(&read, &xml).unwrap();
     similar(&described(&read_ir(&xml).unwrap()), &described(&read));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    // Others may read them as they may read any new file.
+    let plain = std::fs::File::create(folder.path().join("plain")).unwrap().metadata().unwrap();
+    assert_eq!(std::fs::metadata(&xml).unwrap().permissions(), plain.permissions());
 
     let mut broken = rich();
     let id = broken.results()[0];
@@ -232,6 +235,12 @@ fn what_is_broken_is_named() {
             "<data auto_broadcast=\"other\"/>",
             "line 5, column 1: layer 7 \"sum\" (Add): attribute `auto_broadcast` is `other`, expected one of",
             |k| matches!(k, Kind::Attribute(_)),
+        ),
+        (
+            "new=\"kept\"",
+            "xmlns:p=\"u\" p:k=\"1\" k=\"2\"",
+            "layer 7 \"sum\" (Add): attribute `k` has a namespace",
+            |k| matches!(k, Kind::Namespace { .. }),
         ),
         ("id=\"2\"", "id=\"7\"", "layer 7 \"out\" (Result): id 7 belongs to another layer already", |k| {
             matches!(k, Kind::DuplicateLayer { id: 7 })
@@ -360,6 +369,13 @@ fn files_that_are_missing_or_no_text_are_named() {
     std::fs::write(path("bytes.xml"), b"<net\xff/>").unwrap();
     let error = read_ir(path("bytes.xml")).unwrap_err();
     assert!(matches!(*error.kind, ReadErrorKind::Encoding { at: 4 }), "{error}");
+    std::fs::write(path("folder.xml"), SMALL).unwrap();
+    std::fs::create_dir(path("folder.bin")).unwrap();
+    let error = read_ir(path("folder.xml")).unwrap_err();
+    assert!(
+        matches!(*error.kind, ReadErrorKind::Io { .. }) && error.to_string().contains("folder.bin"),
+        "{error}"
+    );
     // A constant needs the .bin; without constants it may be missing.
     std::fs::write(path("m.xml"), SMALL).unwrap();
     let error = read_ir(path("m.xml")).unwrap_err();
@@ -372,6 +388,46 @@ fn files_that_are_missing_or_no_text_are_named() {
         .replace("<data element_type=\"f32\" shape=\"1, 2\" offset=\"3\" size=\"8\"/>", "");
     std::fs::write(path("m.xml"), text).unwrap();
     read_ir(path("m.xml")).unwrap();
+}
+
+#[test]
+fn what_no_file_can_hold_is_refused() {
+    let one = |op: op::Custom| {
+        let mut m = Model::new("m");
+        let id = m.add("n", op, &[]).unwrap();
+        (m, id)
+    };
+    let attributes =
+        |name: &str| op::Custom { attributes: vec![(name.into(), "1".into())], ..Default::default() };
+    for name in ["a b", "", "1a", "x:y", "xmlns", "a\"", "×"] {
+        let error = to_ir(&one(attributes(name)).0).unwrap_err();
+        assert!(matches!(error, WriteError::AttributeName { .. }), "{error}");
+    }
+    let mut twice = attributes("k");
+    twice.attributes.push(("k".into(), "2".into()));
+    assert_eq!(to_ir(&one(twice).0).unwrap_err().to_string(), "attribute `k` of `n` stands twice; rename it");
+    let (mut m, id) = one(op::Custom::default());
+    m.node_mut(id).op = op::BatchNormInference { epsilon: 0.1, data_input: 1 }.into();
+    let error = to_ir(&m).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "BatchNormInference `n` can't be told by its attributes: epsilon=0.1; no op set has it in this form"
+    );
+    // The op set follows from the op where the node names one that has it otherwise.
+    m.node_mut(id).op = op::BatchNormInference { epsilon: 0.1, data_input: 2 }.into();
+    assert!(to_ir(&m).unwrap().0.contains("type=\"BatchNormInference\" version=\"opset1\""));
+
+    let mut m = Model::new("m");
+    let x = m.add_parameter("x", ElementType::F32, PartialShape::fixed(&[1]));
+    let relu = m.add("relu", op::Unary::Relu, &[x.into()]).unwrap();
+    m.set_input(relu, 0, relu.into());
+    assert!(matches!(to_ir(&m).unwrap_err(), WriteError::Model(_)));
+    for path in ["/", "m.bin", ".."] {
+        let error = write_ir(&Model::default(), path).unwrap_err();
+        assert!(matches!(error, WriteError::Path { .. }), "{path}: {error}");
+    }
+    let error = write_ir(&Model::default(), "/nowhere/m.xml").unwrap_err();
+    assert!(matches!(error, WriteError::Io { .. }), "{error}");
 }
 
 #[test]
@@ -421,11 +477,24 @@ mod mutated {
                 return;
             }
             let at = at % bytes.len();
-            match what % 5 {
+            match what % 6 {
                 0 => bytes[at] ^= 1 << (value % 8),
                 1 => bytes[at] = *value,
                 2 => bytes[at] = b"0123456789-,<>\"/= "[usize::from(*value) % 18],
                 3 => bytes.truncate(at.max(bytes.len() / 2)),
+                4 => {
+                    // A number becomes absurd.
+                    const NUMBERS: [&str; 6] =
+                        ["0", "-1", "4294967295", "9223372036854775807", "18446744073709551615", "1e400"];
+                    let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|i| at + i) else {
+                        continue;
+                    };
+                    let end = bytes[start..]
+                        .iter()
+                        .position(|b| !b.is_ascii_digit())
+                        .map_or(bytes.len(), |i| start + i);
+                    bytes.splice(start..end, NUMBERS[usize::from(*value) % 6].bytes());
+                }
                 _ => {
                     let end = (at + usize::from(*value)).min(bytes.len());
                     let piece = bytes[at..end].to_vec();
@@ -436,12 +505,12 @@ mod mutated {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
         #[test]
         fn fixtures_never_panic(
             which in 0..4usize,
-            text_changes in prop::collection::vec((0..5u8, any::<usize>(), any::<u8>()), 0..4),
-            bin_changes in prop::collection::vec((0..5u8, any::<usize>(), any::<u8>()), 0..3),
+            text_changes in prop::collection::vec((0..6u8, any::<usize>(), any::<u8>()), 0..4),
+            bin_changes in prop::collection::vec((0..6u8, any::<usize>(), any::<u8>()), 0..3),
         ) {
             let (mut text, mut bin) = match which {
                 0 => (SMALL.as_bytes().to_vec(), weights().to_vec()),

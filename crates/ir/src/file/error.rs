@@ -128,6 +128,12 @@ pub enum ReadErrorKind {
         /// What could stand there.
         expected: &'static str,
     },
+    /// An attribute that could not be kept under its own name.
+    #[error("attribute `{name}` has a namespace, which IRs don't have; take the prefix away")]
+    Namespace {
+        /// The attribute without its prefix.
+        name: String,
+    },
     /// An attribute of an op is missing or does not parse.
     #[error(transparent)]
     Attribute(#[from] AttributeError),
@@ -243,13 +249,15 @@ pub enum WriteError {
         /// The character.
         character: char,
     },
-    /// A name that can't be the name of an attribute or an element.
-    #[error("`{name}`, an attribute of `{node}`, can't be the name of an XML attribute; rename it")]
+    /// A name that can't be the name of an attribute.
+    #[error("attribute `{name}` of `{node}` {reason}; rename it")]
     AttributeName {
         /// The node.
         node: String,
         /// The attribute.
         name: String,
+        /// Why it can't be.
+        reason: &'static str,
     },
     /// An op whose file form would read back as something else.
     #[error("{op} `{node}` can't be told by its attributes: {attributes}; no op set has it in this form")]

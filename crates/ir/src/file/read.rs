@@ -278,11 +278,10 @@ fn read_op(
     weights: &Store,
 ) -> Result<(Op, Vec<(String, String)>), ReadError> {
     let data = child(layer.element, "data")?;
-    let mut pairs: Vec<(String, String)> = data
-        .into_iter()
-        .flat_map(|data| data.attributes())
-        .map(|a| (a.name().to_owned(), a.value().to_owned()))
-        .collect();
+    let mut pairs: Vec<(String, String)> = match data {
+        Some(data) => attributes(data)?,
+        None => Vec::new(),
+    };
     let at = data.unwrap_or(layer.element);
     let prototype = opset(layer.version).and_then(|opset| Op::prototype(layer.kind, opset));
     let mut op = match prototype {
@@ -433,8 +432,7 @@ fn read_info(around: Element) -> Result<RtInfo, ReadError> {
     let Some(list) = child(around, "rt_info")? else { return Ok(RtInfo::new()) };
     let mut info = RtInfo::new();
     for element in elements(list, "attribute") {
-        let mut parts: BTreeMap<String, String> =
-            element.attributes().map(|a| (a.name().to_owned(), a.value().to_owned())).collect();
+        let mut parts: BTreeMap<String, String> = attributes(element)?;
         parts.remove("name");
         let version = parts.remove("version").unwrap_or_default();
         info.insert(required(element, "name")?.to_owned(), RtAttribute { version, parts });
@@ -533,6 +531,15 @@ fn required<'a>(element: Element<'a, 'a>, name: &'static str) -> Result<&'a str,
     element.attribute(name).ok_or_else(|| {
         fail(element, Kind::MissingAttribute { element: element.tag_name().name().to_owned(), name })
     })
+}
+
+/// All attributes with their texts.
+fn attributes<C: FromIterator<(String, String)>>(element: Element) -> Result<C, ReadError> {
+    let pair = |a: roxmltree::Attribute| match a.namespace() {
+        None => Ok((a.name().to_owned(), a.value().to_owned())),
+        Some(_) => Err(fail(element, Kind::Namespace { name: a.name().to_owned() })),
+    };
+    element.attributes().map(pair).collect()
 }
 
 /// Reads an attribute of the file's frame into `value`.

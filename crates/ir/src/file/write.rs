@@ -7,9 +7,8 @@ use crate::{
     op::PortType,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::{self, Write as _},
-    fs::Permissions,
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
 };
@@ -54,10 +53,9 @@ fn temporary(
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let create = || {
         let mut builder = tempfile::Builder::new();
-        let permissions = ordinary_permissions();
-        if let Some(permissions) = &permissions {
-            builder.permissions(permissions.clone());
-        }
+        // Temporary files are private by default; an IR is as readable as any file that the user makes.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let file = builder.tempfile_in(folder)?;
         let mut buffered = BufWriter::new(file.as_file());
         write(&mut buffered)?;
@@ -66,14 +64,6 @@ fn temporary(
         Ok(file)
     };
     create().map_err(|source| WriteError::Io { path: path.to_owned(), source })
-}
-
-/// Temporary files are private by default; an IR is as readable as any file that the user makes.
-fn ordinary_permissions() -> Option<Permissions> {
-    #[cfg(unix)]
-    return Some(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    #[cfg(not(unix))]
-    return None;
 }
 
 /// The text of an IR of version 11, and the constants that it refers to.
@@ -351,9 +341,17 @@ impl Writer<'_> {
         pairs: impl Iterator<Item = &'b (String, String)>,
     ) -> Result<String, WriteError> {
         let mut text = String::new();
+        let mut written = HashSet::new();
         for (name, value) in pairs {
+            let fail = |reason| {
+                let (node, name) = (node.name.clone(), name.clone());
+                Err(WriteError::AttributeName { node, name, reason })
+            };
             if !is_xml_name(name) {
-                return Err(WriteError::AttributeName { node: node.name.clone(), name: name.clone() });
+                return fail("can't be written: XML has no such names");
+            }
+            if !written.insert(name) {
+                return fail("stands twice");
             }
             self.check(&node.name, "an attribute", value)?;
             write!(text, " {name}=\"{}\"", Escaped(value)).expect("a string takes all text");
@@ -406,12 +404,16 @@ fn opset(node: &Node) -> Result<u32, WriteError> {
     })
 }
 
-/// True for the plain names that elements and attributes can have; no namespaces.
+/// True for the names that elements and attributes can have where there are no namespaces.
 fn is_xml_name(name: &str) -> bool {
-    let start = |c: char| c.is_ascii_alphabetic() || c == '_';
-    name.starts_with(start)
-        && name.chars().all(|c| start(c) || c.is_ascii_digit() || matches!(c, '-' | '.'))
-        && !name.eq_ignore_ascii_case("xmlns")
+    let start = |c: char| {
+        matches!(c, 'A'..='Z' | '_' | 'a'..='z' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
+            | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}' | '\u{200d}' | '\u{2070}'..='\u{218f}'
+            | '\u{2c00}'..='\u{2fef}' | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}'
+            | '\u{10000}'..='\u{effff}')
+    };
+    let other = |c: char| matches!(c, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}' | '\u{2040}');
+    name.starts_with(start) && name.chars().all(|c| start(c) || other(c)) && name != "xmlns"
 }
 
 /// Text as it stands between the quotes of an attribute.
