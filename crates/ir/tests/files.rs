@@ -312,7 +312,18 @@ fn what_is_broken_is_named() {
             "attribute `element_type` is `dynamic`",
             |k| matches!(k, Kind::BadValue { .. }),
         ),
-        ("\"?,2\"", "\"?,3\"", "layer 7 \"sum\" (Add): Add `sum`:", |k| matches!(k, Kind::Model(_))),
+        (
+            "\"?,2\"",
+            "\"?,3\"",
+            "layer 7 \"sum\" (Add): shapes [?,3] and [1,2] do not broadcast; its inputs are f32[?,3], f32[1,2]",
+            |k| matches!(k, Kind::Op { .. }),
+        ),
+        (
+            "<output><port id=\"1\"",
+            "<output><port id=\"77\"/><port id=\"1\"",
+            "layer 7 \"sum\" (Add): input 1 of `sum` refers to output 1 of a node that has fewer outputs",
+            |k| matches!(k, Kind::Model(_)),
+        ),
         ("<rt_info><a value=\"1\"/></rt_info>", &deep, "elements of <rt_info> lie more than 64 deep", |k| {
             matches!(k, Kind::Depth { .. })
         }),

@@ -1,6 +1,6 @@
 //! What can go wrong with IR files, and where.
 
-use crate::{ModelError, TensorError, attribute::AttributeError};
+use crate::{ModelError, TensorError, attribute::AttributeError, op::OpError};
 use std::{fmt, io, path::PathBuf};
 use thiserror::Error;
 
@@ -217,8 +217,26 @@ pub enum ReadErrorKind {
     #[error(transparent)]
     Tensor(#[from] TensorError),
     /// The op refuses its inputs or attributes.
+    #[error("{source}; its inputs are {inputs}")]
+    Op {
+        /// Types and shapes of its inputs.
+        inputs: String,
+        /// What the op says.
+        source: OpError,
+    },
+    /// The layer takes an output that its source does not have.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(ModelError),
+}
+
+/// The layer is named by [`ReadError`] already.
+impl From<ModelError> for ReadErrorKind {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Op { inputs, source, .. } => Self::Op { inputs, source },
+            other => Self::Model(other),
+        }
+    }
 }
 
 /// Why an IR could not be written.
