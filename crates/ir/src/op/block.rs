@@ -338,7 +338,7 @@ impl Operator for BatchToSpace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::given::{evaluated, inferred, iota};
+    use crate::op::testing::{evaluated, inferred, iota};
     use DepthMode::{BlocksFirst, DepthFirst};
 
     /// The numbers are OpenVINO 2026.4's.

@@ -59,7 +59,7 @@ impl Operator for Concat {
     fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
         let shape = output_shapes(self, inputs)?.remove(0);
         let ty = inputs[0].element_type();
-        if ty.bits() % 8 != 0 {
+        if !ty.bits().is_multiple_of(8) {
             // Packed elements needn't begin at a byte: side by side as bytes, then packed again.
             let wide = |t: &Tensor| Tensor::from_i64_values(ElementType::I8, t.shape(), &t.to_i64s());
             let wide: Vec<Tensor> = inputs.iter().map(wide).collect::<Result<_, _>>()?;
@@ -236,7 +236,7 @@ fn lengths_along(dim: Dim, lengths: &[i64]) -> Result<Vec<Dim>, OpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::given::{evaluated, i64s, inferred, iota};
+    use crate::op::testing::{evaluated, i64s, inferred, iota};
 
     #[test]
     fn inputs_lie_side_by_side() {

@@ -35,7 +35,7 @@ pub(crate) fn bytewise(
     let ty = data.element_type();
     match ty.bits() {
         0 => Err(OpError::element_type("the element type is not known")),
-        bits if bits % 8 == 0 => f(data),
+        bits if bits.is_multiple_of(8) => f(data),
         _ => {
             let moved = f(&Tensor::from_i64_values(ElementType::I8, data.shape(), &data.to_i64s())?)?;
             Ok(Tensor::from_i64_values(ty, moved.shape(), &moved.to_i64s())?)

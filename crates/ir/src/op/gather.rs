@@ -118,7 +118,7 @@ fn index(value: i64, size: usize) -> Result<usize, OpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::given::{Given, evaluated, i64s, inferred, iota};
+    use crate::op::testing::{Given, evaluated, i64s, inferred, iota};
 
     /// The numbers are OpenVINO 2026.4's.
     #[test]

@@ -192,7 +192,7 @@ impl Operator for OneHot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::given::{Given, evaluated, i64s, inferred};
+    use crate::op::testing::{Given, evaluated, i64s, inferred};
 
     fn range(ty: ElementType, bounds: [Tensor; 3]) -> Result<Vec<f64>, OpError> {
         Ok(Range { output_type: ty }.evaluate(&bounds)?.remove(0).to_f64s())

@@ -15,8 +15,6 @@ mod elements;
 mod floats;
 mod gather;
 mod generate;
-#[cfg(test)]
-mod given;
 mod interpolate;
 mod io;
 mod matmul;

@@ -313,7 +313,7 @@ impl Operator for Roll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::given::{Given, evaluated, i64s, inferred, iota};
+    use crate::op::testing::{Given, evaluated, i64s, inferred, iota};
 
     #[test]
     fn transposing() {

@@ -98,7 +98,7 @@ impl Operator for Pad {
         if shape.contains(&0) {
             return Ok(vec![Tensor::from_aligned(ty, shape.clone(), allocate(ty, &shape)?)?]);
         }
-        if ty.bits() % 8 != 0 {
+        if !ty.bits().is_multiple_of(8) {
             let widen = |t: &Tensor| match t.element_type() == ty {
                 true => Tensor::from_i64_values(ElementType::I8, t.shape(), &t.to_i64s()),
                 false => Ok(t.clone()),
@@ -156,7 +156,7 @@ impl Pad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::given::{Given, evaluated, inferred, iota};
+    use crate::op::testing::{Given, evaluated, inferred, iota};
 
     fn run(
         pad_mode: PadMode,

@@ -280,7 +280,7 @@ impl Operator for Unsqueeze {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::given::{inferred, iota};
+    use crate::op::testing::{inferred, iota};
 
     #[test]
     fn reshape_follows_what_is_known() {

@@ -371,7 +371,7 @@ fn along_axes(rank: usize, entries: &[Region], axes: &[i64]) -> Result<Vec<Step>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::given::{evaluated, inferred, iota};
+    use crate::op::testing::{evaluated, inferred, iota};
 
     /// (data, begin, end, strides, masks of begin, end, new axis, shrink, ellipsis)
     type Case = (&'static [usize], Vec<i64>, Vec<i64>, Vec<i64>, [&'static [i64]; 5]);

@@ -75,3 +75,57 @@ pub(crate) fn assert_close(found: &Tensor, shape: &[usize], want: &[f64], case: 
         "{case:?}: found {values:?}, expected {want:?}"
     );
 }
+
+/// An input of which the type is written, or every element known.
+pub(crate) struct Given(String, Option<Tensor>);
+
+impl From<&str> for Given {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned(), None)
+    }
+}
+
+impl From<Tensor> for Given {
+    fn from(tensor: Tensor) -> Self {
+        let ty = PortType::new(tensor.element_type(), tensor.shape().into());
+        Self(ty.to_string(), Some(tensor))
+    }
+}
+
+/// A vector of i64.
+impl<const N: usize> From<[i64; N]> for Given {
+    fn from(values: [i64; N]) -> Self {
+        Tensor::from_i64s(&values).into()
+    }
+}
+
+/// A scalar i64.
+impl From<i64> for Given {
+    fn from(value: i64) -> Self {
+        Tensor::scalar(value).into()
+    }
+}
+
+/// [`infer`] on either, the outputs with spaces between them.
+pub(crate) fn inferred(op: &dyn Operator, inputs: &[Given]) -> Result<String, OpError> {
+    let inputs: Vec<_> = inputs.iter().map(|given| (given.0.as_str(), given.1.clone())).collect();
+    Ok(infer(op, &inputs)?.join(" "))
+}
+
+/// Shape and elements of the first output of [`run`]; what only shows in elements may be refused by evaluation alone.
+pub(crate) fn evaluated(op: &dyn Operator, inputs: &[Tensor]) -> Result<(Vec<usize>, Vec<i64>), OpError> {
+    op.evaluate(inputs)?;
+    let y = run(op, inputs)?.remove(0);
+    Ok((y.shape().to_vec(), y.to_i64s()))
+}
+
+/// 0, 1, 2, .. as f32.
+pub(crate) fn iota(shape: &[usize]) -> Tensor {
+    let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|v| v as f32).collect();
+    floats(shape, &values)
+}
+
+/// i64 elements under a shape.
+pub(crate) fn i64s(shape: &[usize], values: &[i64]) -> Tensor {
+    Tensor::from_slice(shape, values).expect("as many values as the shape says")
+}
