@@ -1,7 +1,7 @@
 //! Axes and other integers that ops take as inputs or attributes.
 
-use super::OpError;
-use crate::{Tensor, shape::MAX_RANK};
+use super::{Inputs, OpError};
+use crate::{ElementType, Tensor, shape::MAX_RANK};
 
 /// The axis that `value` means in a tensor of `rank` dimensions: negative values count from the end.
 pub(crate) fn axis(value: i64, rank: usize) -> Result<usize, OpError> {
@@ -48,6 +48,23 @@ pub(crate) fn integer(tensor: &Tensor, what: &str) -> Result<i64, OpError> {
         [value] => Ok(value),
         _ => Err(OpError::shape(format!("{what} has {} elements, expected one", tensor.len()))),
     }
+}
+
+/// The axes that input `i` holds, for a tensor of `rank` dimensions; `None` where they are not known.
+pub(crate) fn known_axes(inputs: &Inputs, i: usize, rank: usize) -> Result<Option<Vec<usize>>, OpError> {
+    let (ty, shape) = (inputs.element_type(i), inputs.shape(i));
+    if !ty.is_integer() && ty != ElementType::Dynamic {
+        return Err(OpError::element_type(format!("the axes are {ty}, expected integers")));
+    }
+    if shape.rank().is_some_and(|rank| rank > 1) {
+        return Err(OpError::shape(format!("the axes are {shape}, expected a vector")));
+    }
+    inputs.tensor(i).map(|axes| axes_of(axes, rank)).transpose()
+}
+
+/// The axes that `tensor` holds, for a tensor of `rank` dimensions.
+pub(crate) fn axes_of(tensor: &Tensor, rank: usize) -> Result<Vec<usize>, OpError> {
+    distinct_axes(&integers(tensor, "the axes")?, rank)
 }
 
 #[cfg(test)]
