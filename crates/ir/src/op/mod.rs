@@ -10,8 +10,10 @@ mod block;
 mod concat;
 mod convert;
 mod convolution;
+mod cumulative;
 mod custom;
 mod elements;
+mod float_class;
 mod floats;
 mod gather;
 mod generate;
@@ -40,7 +42,9 @@ pub use block::*;
 pub use concat::*;
 pub use convert::*;
 pub use convolution::*;
+pub use cumulative::*;
 pub use custom::*;
+pub use float_class::*;
 pub use gather::*;
 pub use generate::*;
 pub use interpolate::*;
@@ -415,6 +419,9 @@ ops! {
         "LogicalXor" 1 => Binary::new(BinaryKind::LogicalXor);
     }
     Select { "Select" 1 => Select::default(); }
+    IsNan { "IsNaN" 10 => IsNan; }
+    IsFinite { "IsFinite" 10 => IsFinite; }
+    IsInf { "IsInf" 10 => IsInf::default(); }
     Round { "Round" 5 => Round::default(); }
     Elu { "Elu" 1 => Elu::default(); }
     Selu { "Selu" 1 => Selu; }
@@ -435,6 +442,7 @@ ops! {
         "ReduceLogicalAnd" 1 => Reduce::new(ReduceKind::LogicalAnd);
         "ReduceLogicalOr" 1 => Reduce::new(ReduceKind::LogicalOr);
     }
+    CumSum { "CumSum" 3 => CumSum::default(); }
     TopK {
         "TopK" 1 => TopK::default(); "TopK" 3 => TopK::default(); "TopK" 11 => TopK::default();
     }
@@ -481,6 +489,15 @@ ops! {
     Gather {
         "Gather" 1 => Gather::default(); "Gather" 7 => Gather::default(); "Gather" 8 => Gather::default();
     }
+    GatherElements { "GatherElements" 6 => GatherElements::default(); }
+    GatherNd {
+        "GatherND" 5 => GatherNd { batch_dims: 0, merges_batch: true };
+        "GatherND" 8 => GatherNd { batch_dims: 0, merges_batch: false };
+    }
+    ScatterNdUpdate { "ScatterNDUpdate" 3 => ScatterNdUpdate; }
+    ReverseSequence { "ReverseSequence" 1 => ReverseSequence::default(); }
+    ShuffleChannels { "ShuffleChannels" 1 => ShuffleChannels::default(); }
+    NonZero { "NonZero" 3 => NonZero::default(); }
     Pad { "Pad" 1 => Pad::default(); "Pad" 12 => Pad::default(); }
     Broadcast { "Broadcast" 1 => Broadcast::default(); "Broadcast" 3 => Broadcast::default(); }
     Tile { "Tile" 1 => Tile; }

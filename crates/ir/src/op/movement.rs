@@ -310,6 +310,135 @@ impl Operator for Roll {
     }
 }
 
+/// Reverses the beginning of each sequence. Inputs: data, the lengths to reverse, one for each of the batch.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReverseSequence {
+    /// The axis along which the lengths differ; negative counts from the end.
+    pub batch_axis: i64,
+    /// The axis that is reversed; negative counts from the end.
+    pub seq_axis: i64,
+}
+
+impl Default for ReverseSequence {
+    fn default() -> Self {
+        Self { batch_axis: 0, seq_axis: 1 }
+    }
+}
+
+impl Visit for ReverseSequence {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.optional("batch_axis", &mut self.batch_axis);
+        v.optional("seq_axis", &mut self.seq_axis);
+    }
+}
+
+impl Operator for ReverseSequence {
+    fn type_name(&self) -> &str {
+        "ReverseSequence"
+    }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(2..=2)?;
+        let data = inputs.shape(0);
+        if let Some(dims) = data.dims() {
+            let axes = distinct_axes(&[self.batch_axis, self.seq_axis], dims.len())?;
+            let lengths = inputs.shape(1);
+            if lengths.intersect(&PartialShape::new([dims[axes[0]]])).is_none() {
+                let message = format!("lengths {lengths} for a batch of {}", dims[axes[0]]);
+                return Err(OpError::shape(message));
+            }
+            let fits = |length: &i64| (0..=dims[axes[1]].max()).contains(length);
+            if let Some(bad) = inputs.integers(1).and_then(|l| l.into_iter().find(|length| !fits(length))) {
+                let message = format!("a length of {bad} in a dimension of {}", dims[axes[1]]);
+                return Err(OpError::value(message));
+            }
+        }
+        Ok(vec![inputs.0[0].ty.clone()])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        let shape = output_shapes(self, inputs)?.remove(0);
+        let lengths = integers(&inputs[1], "the lengths")?;
+        if inputs[0].is_empty() {
+            return Ok(vec![inputs[0].clone()]);
+        }
+        let axes = distinct_axes(&[self.batch_axis, self.seq_axis], shape.len())?;
+        // With both axes in front as one, every row has its source.
+        let mut order = axes.clone();
+        order.extend((0..shape.len()).filter(|axis| !axes.contains(axis)));
+        let front = transposed(&inputs[0], &order)?;
+        let (batch, steps) = (shape[axes[0]], shape[axes[1]]);
+        let from = |row: usize| {
+            let (b, step) = (row / steps, row % steps);
+            let length = lengths[b] as usize;
+            Some(b * steps + if step < length { length - 1 - step } else { step })
+        };
+        let from: Vec<_> = (0..batch * steps).map(from).collect();
+        let sizes = front.shape().to_vec();
+        let rows = front.reshaped([&[batch * steps], &sizes[2..]].concat())?;
+        let reversed = take(&rows, 0, &from, None)?.reshaped(sizes)?;
+        let mut back = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(i, axis)| back[*axis] = i);
+        Ok(vec![transposed(&reversed, &back)?])
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
+    }
+}
+
+/// Interleaves the groups of an axis.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ShuffleChannels {
+    /// The axis; negative counts from the end.
+    pub axis: i64,
+    /// The number of groups.
+    pub group: usize,
+}
+
+impl Default for ShuffleChannels {
+    fn default() -> Self {
+        Self { axis: 1, group: 1 }
+    }
+}
+
+impl Visit for ShuffleChannels {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.optional("axis", &mut self.axis);
+        v.optional("group", &mut self.group);
+    }
+}
+
+impl Operator for ShuffleChannels {
+    fn type_name(&self) -> &str {
+        "ShuffleChannels"
+    }
+
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+        inputs.expect(1..=1)?;
+        if let Some(dims) = inputs.shape(0).dims() {
+            let dim = dims[axis(self.axis, dims.len())?];
+            let groups = i64::try_from(self.group).ok().filter(|group| *group > 0);
+            if groups.and_then(|groups| dim.exact_quotients(groups)).is_none() {
+                return Err(OpError::shape(format!("{dim} channels in {} groups", self.group)));
+            }
+        }
+        Ok(vec![inputs.0[0].ty.clone()])
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+        let shape = output_shapes(self, inputs)?.remove(0);
+        let axis = axis(self.axis, shape.len())?;
+        let each = shape[axis] / self.group;
+        let from: Vec<_> = (0..shape[axis]).map(|i| Some(i % self.group * each + i / self.group)).collect();
+        Ok(vec![take(&inputs[0], axis, &from, None)?])
+    }
+
+    fn moves(&self, input: usize) -> bool {
+        input == 0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,5 +520,24 @@ mod tests {
         assert!(run(iota(&[3, 3]), &[1, 1, 1], &[0, 1]).is_err());
         let scalar = evaluated(&Roll, &[iota(&[2, 2]), i64s(&[], &[1]), Tensor::from_i64s(&[0, 1])]);
         assert_eq!(scalar.unwrap().1, [3, 2, 1, 0]);
+    }
+
+    /// The numbers are OpenVINO 2026.4's.
+    #[test]
+    fn reversing_and_shuffling() {
+        let run = |batch_axis, seq_axis, shape: &[usize], lengths: &[i64]| {
+            evaluated(&ReverseSequence { batch_axis, seq_axis }, &[iota(shape), Tensor::from_i64s(lengths)])
+        };
+        assert_eq!(run(0, 1, &[2, 3], &[1, 3]).unwrap().1, [0, 1, 2, 5, 4, 3]);
+        assert_eq!(run(0, 1, &[2, 3], &[0, 2]).unwrap().1, [0, 1, 2, 4, 3, 5]);
+        assert_eq!(run(1, 0, &[3, 2], &[2, 1]).unwrap().1, [2, 1, 0, 3, 4, 5]);
+        assert!(run(0, 1, &[2, 3], &[4, 0]).is_err());
+        assert!(run(0, 0, &[2, 3], &[1, 1]).is_err());
+        assert!(run(0, 1, &[2, 3], &[1]).is_err());
+        let shuffle = |group| evaluated(&ShuffleChannels { axis: -2, group }, &[iota(&[1, 6, 1])]);
+        assert_eq!(shuffle(2).unwrap().1, [0, 3, 1, 4, 2, 5]);
+        assert!(shuffle(4).is_err());
+        assert!(shuffle(0).is_err());
+        assert_eq!(inferred(&ShuffleChannels::default(), &["f32[?,?]".into()]).unwrap(), "f32[?,?]");
     }
 }
