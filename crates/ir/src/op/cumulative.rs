@@ -69,7 +69,7 @@ impl CumSum {
             return y;
         }
         let inner: usize = shape[axis + 1..].iter().product();
-        for line in (0..x.len()).filter(|i| i / inner % shape[axis] == 0) {
+        for line in (0..x.len()).filter(|i| (i / inner).is_multiple_of(shape[axis])) {
             let mut sum = T::default();
             for step in 0..shape[axis] {
                 let step = if self.reverse { shape[axis] - 1 - step } else { step };
