@@ -2,7 +2,7 @@
 
 use crate::{
     Error, GraphDef, Unsupported, UnsupportedNode, UnsupportedOp,
-    control_flow::{Liveness, is_merge},
+    control_flow::{Liveness, is_merge, is_next_iteration},
     custom, dropout,
     fold::Folder,
     graph::{Graph, Port, is_variable},
@@ -29,8 +29,8 @@ pub fn convert(graph: &GraphDef, options: &Options) -> Result<Model, Error> {
         .filter(|(node, port)| !converter.is_cut(*node, port.unwrap_or(0)))
         .map(|(node, _)| *node)
         .collect();
+    Liveness::decide(&mut converter, &roots)?;
     converter.check_variables(&roots)?;
-    converter.liveness = Liveness::decide(&mut converter, &roots)?;
     let order = converter.order(&roots)?;
     converter.run(&order)?;
     converter.report(&order)?;
@@ -78,7 +78,7 @@ pub(crate) struct Converter<'a> {
     custom_ops: bool,
     model: Model,
     folder: Folder,
-    liveness: Liveness,
+    pub(crate) liveness: Liveness,
     /// Nodes that stand for another tensor.
     bypasses: HashMap<usize, Port>,
     /// Tensors that the caller replaces, by the output that they come from.
@@ -119,25 +119,32 @@ impl<'a> Converter<'a> {
         }
         let inputs = self.graph.inputs(node)?;
         if is_merge(&self.graph.node(node).op) {
-            let arriving = self.liveness.arriving(self.graph, node)?;
-            return Ok(arriving.into_iter().map(|i| (i, inputs[i])).collect());
+            // Where it is not decided which input arrives, neither is worth a conversion; but a loop is followed, to
+            // be found.
+            let is_loop = inputs.iter().any(|(input, _)| is_next_iteration(&self.graph.node(*input).op));
+            match self.liveness.arriving(self.graph, node)?[..] {
+                [arrives] => return Ok(vec![(arrives, inputs[arrives])]),
+                _ if !is_loop => return Ok(Vec::new()),
+                _ => {}
+            }
         }
         Ok(inputs.into_iter().enumerate().collect())
     }
 
-    /// The tensors of the graph that must be computed for a node.
-    pub(crate) fn uncut_inputs(&self, node: usize) -> Result<Vec<Port>, Error> {
+    /// True when the caller replaces what input `i` of a node takes from `port`.
+    pub(crate) fn is_replaced(&self, node: usize, i: usize, port: Port) -> bool {
+        self.cut_inputs.contains_key(&(node, i)) || self.cut_outputs.contains_key(&port)
+    }
+
+    /// The nodes that must be converted before a node.
+    fn needs(&self, node: usize) -> Result<Vec<usize>, Error> {
         let mut taken = self.taken(node)?;
-        taken.retain(|(i, port)| {
-            !self.cut_inputs.contains_key(&(node, *i)) && !self.cut_outputs.contains_key(port)
-        });
-        Ok(taken.into_iter().map(|(_, port)| port).collect())
+        taken.retain(|(i, port)| !self.is_replaced(node, *i, *port));
+        Ok(taken.into_iter().map(|(_, (node, _))| node).collect())
     }
 
     fn order(&self, roots: &[usize]) -> Result<Vec<usize>, Error> {
-        self.graph.order(roots.iter().copied(), |node| {
-            Ok(self.uncut_inputs(node)?.into_iter().map(|(node, _)| node).collect())
-        })
+        self.graph.order(roots.iter().copied(), |node| self.needs(node))
     }
 
     /// Converts the nodes in `order` that are not yet converted. What is refused is remembered.
@@ -181,7 +188,7 @@ impl<'a> Converter<'a> {
         if is_merge(&def.op) {
             let arriving = self.liveness.arriving(self.graph, node).unwrap_or_default();
             let mut scope = Scope::new(def, inputs, &mut self.model, &mut self.folder, self.producer);
-            return op::merge(&mut scope, &arriving);
+            return op::merge(&mut scope, &arriving, &self.liveness.undecided);
         }
         let outputs = if op::find(&def.op).is_none() { self.outputs_in_use(node) } else { 0 };
         let mut scope = Scope::new(def, inputs, &mut self.model, &mut self.folder, self.producer);
@@ -262,8 +269,7 @@ impl<'a> Converter<'a> {
 
     /// A frozen graph holds no variables.
     fn check_variables(&self, roots: &[usize]) -> Result<(), Error> {
-        let needs = |node| Ok(self.uncut_inputs(node)?.into_iter().map(|(node, _)| node).collect());
-        let reached = self.graph.reachable(roots.iter().copied(), needs)?;
+        let reached = self.graph.reachable(roots.iter().copied(), |node| self.needs(node))?;
         let mut variables: Vec<usize> =
             reached.into_iter().filter(|node| is_variable(&self.graph.node(*node).op)).collect();
         variables.sort_unstable();

@@ -149,6 +149,21 @@ impl<'a> Scope<'a> {
         Ok(self.folded(i)?.to_i64s())
     }
 
+    /// The integers of input `i`, a vector, as far as they are known without a run.
+    pub(crate) fn partly_known(&mut self, i: usize) -> Result<Vec<Option<i64>>, Problem> {
+        if let Some(tensor) = self.try_folded(i) {
+            return Ok(tensor.to_i64s().into_iter().map(Some).collect());
+        }
+        let output = self.model.output(self.input(i)?);
+        if let Some(intervals) = output.value.as_ref().and_then(|value| value.intervals()) {
+            return Ok(intervals.into_iter().map(|interval| interval.value()).collect());
+        }
+        match output.ty.shape.sizes().as_deref() {
+            Some(&[length]) if length <= ir::shape::MAX_RANK => Ok(vec![None; length]),
+            _ => malformed(format!("input {i} is {}, expected a short vector", output.ty)),
+        }
+    }
+
     /// The one integer of input `i`.
     pub(crate) fn integer(&mut self, i: usize) -> Result<i64, Problem> {
         match self.integers(i)?[..] {
@@ -235,11 +250,12 @@ impl<'a> Scope<'a> {
         self.read.extend(names);
     }
 
-    /// Refuses attributes that nobody read. Types (`T`, `Tidx`) lie in the tensors, `_class` and its like concern
-    /// TensorFlow's run time.
+    /// Refuses attributes that nobody read. The types of inputs (`T`, `Tidx`, `Index`) lie in the tensors; `_class`
+    /// and its like concern TensorFlow's run time.
     pub(crate) fn check_attributes(&self) -> Result<(), Problem> {
         for (name, value) in &self.node.attr {
-            let is_type = name.starts_with('T') && matches!(value.value, Some(Value::Type(_)));
+            let of_inputs = name.starts_with('T') || matches!(name.as_str(), "Index" | "index_type");
+            let is_type = of_inputs && matches!(value.value, Some(Value::Type(_)));
             if !is_type && !name.starts_with('_') && !self.read.contains(name.as_str()) {
                 return refuse(format!("its attribute `{name}` is not understood"));
             }

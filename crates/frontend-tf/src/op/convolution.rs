@@ -3,8 +3,8 @@
 use super::layout::{Channels, Padding, positive};
 use crate::scope::{Converted, Problem, Scope, malformed, refuse};
 use ir::{
-    Port,
-    op::{AutoPad, Convolution, ConvolutionBackpropData, GroupConvolution, Reshape},
+    Port, Tensor,
+    op::{AutoPad, Convolution, ConvolutionBackpropData, Gather, GroupConvolution, Reshape},
 };
 
 /// What convolutions have in common.
@@ -92,7 +92,7 @@ pub(super) fn depthwise(s: &mut Scope) -> Converted {
     Ok(vec![channels.restored(s, result, 4)?])
 }
 
-/// `Conv2DBackpropInput`: the output's shape, weights [kernel.., out, in], data.
+/// `Conv2DBackpropInput`, `Conv3DBackpropInputV2`: the output's shape, weights [kernel.., out, in], data.
 pub(super) fn transposed(s: &mut Scope, spatial: usize) -> Converted {
     let [_, weights, data] = s.exactly()?;
     let Window { channels, padding, strides, dilations } = Window::of(s, spatial)?;
@@ -101,23 +101,24 @@ pub(super) fn transposed(s: &mut Scope, spatial: usize) -> Converted {
     let Some(kernel) = kernel else {
         return refuse(format!("weights of shape {}, expected {rank} known dimensions", s.ty(weights)));
     };
-    let mut wanted: Vec<i64> = match s.integers(0)? {
-        // TensorFlow takes the spatial part alone too.
-        list if list.len() == spatial => list,
-        list => {
-            let first = if channels == Channels::Last { 1 } else { 2 };
-            if list.len() != rank {
-                return malformed(format!("input 0 has {} entries, expected {rank}", list.len()));
+    let known = s.partly_known(0)?;
+    // TensorFlow takes the spatial part alone too.
+    let first = match known.len() {
+        length if length == spatial => 0,
+        length if length == rank => {
+            if channels == Channels::Last {
+                1
+            } else {
+                2
             }
-            list[first..first + spatial].to_vec()
         }
+        length => return malformed(format!("input 0 has {length} entries, expected {rank}")),
     };
+    let wanted: Option<Vec<i64>> = known[first..first + spatial].iter().copied().collect();
     let data = channels.second(s, data, rank)?;
     let k = spatial as i64;
     let order: Vec<i64> = [k + 1, k].into_iter().chain(0..k).collect();
     let weights = s.transposed("weights", weights, &order)?;
-    let dims = s.ty(data).shape.dims().map(<[_]>::to_vec).unwrap_or_default();
-    let sizes: Option<Vec<usize>> = dims.iter().skip(2).map(|dim| dim.size()).collect();
     let mut op = ConvolutionBackpropData {
         strides,
         pads_begin: padding.begin,
@@ -126,40 +127,51 @@ pub(super) fn transposed(s: &mut Scope, spatial: usize) -> Converted {
         auto_pad: padding.auto,
         output_padding: vec![0; spatial],
     };
-    // With sizes known the padding can be said outright; all devices read that the same way.
-    let result = match sizes.filter(|sizes| sizes.len() == spatial) {
-        Some(sizes) => {
-            for i in 0..spatial {
-                let full = covered(sizes[i], op.strides[i], kernel[i], op.dilations[i]);
-                let Some(full) = full else { return malformed("its sizes overflow") };
-                let cut = full - op.pads_begin[i] - op.pads_end[i] - wanted[i];
-                if padding.auto == AutoPad::SameUpper && cut > 0 {
-                    op.pads_begin[i] = cut / 2;
-                    op.pads_end[i] = cut - cut / 2;
-                } else if padding.auto != AutoPad::SameUpper && cut > 0 {
-                    return malformed(format!(
-                        "an output of {} where {} elements come out",
-                        wanted[i],
-                        wanted[i] + cut
-                    ));
-                } else {
+    // The output's size determines the input's, and so the padding, which is best said outright.
+    let result = match wanted {
+        Some(wanted) => {
+            for (i, size) in wanted.into_iter().enumerate() {
+                let Some(cut) = surplus(&op, i, kernel[i], size) else {
+                    return malformed(format!("an output size of {size}"));
+                };
+                if cut < 0 {
                     op.output_padding[i] = -cut;
+                } else if op.auto_pad == AutoPad::SameUpper {
+                    (op.pads_begin[i], op.pads_end[i]) = (cut / 2, cut - cut / 2);
                 }
             }
             op.auto_pad = AutoPad::Explicit;
             s.emit(op, &[data, weights])?
         }
         None => {
-            let shape = s.i64s("output_shape", &std::mem::take(&mut wanted));
+            // Of a transpose it is the lower kind that puts the odd element behind.
+            if op.auto_pad == AutoPad::SameUpper {
+                op.auto_pad = AutoPad::SameLower;
+            }
+            let [shape, ..] = s.exactly::<3>()?;
+            let at: Vec<i64> = (first as i64..).take(spatial).collect();
+            let at = s.i64s("spatial", &at);
+            let axis = s.constant("axis", Tensor::scalar(0i64));
+            let shape = s.add("output_shape", Gather { batch_dims: 0 }, &[shape, at, axis])?;
             s.emit(op, &[data, weights, shape])?
         }
     };
     Ok(vec![channels.restored(s, result, rank)?])
 }
 
-/// The length that `size` windows cover.
-fn covered(size: usize, stride: usize, kernel: usize, dilation: usize) -> Option<i64> {
-    let steps = size.checked_sub(1)?.checked_mul(stride)?;
-    let window = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
-    i64::try_from(steps.checked_add(window)?).ok()
+/// By how much the windows over a spatial dimension reach beyond an output of `size` plus its padding. The number of
+/// windows is that of the forward convolution over such an output.
+fn surplus(op: &ConvolutionBackpropData, i: usize, kernel: usize, size: i64) -> Option<i64> {
+    let stride = i64::try_from(op.strides[i]).ok()?;
+    let reach = kernel.checked_sub(1)?.checked_mul(op.dilations[i])?.checked_add(1)?;
+    let reach = i64::try_from(reach).ok()?;
+    let padded = size.checked_add(op.pads_begin[i])?.checked_add(op.pads_end[i])?;
+    let steps = match op.auto_pad {
+        AutoPad::SameUpper => (size - 1).div_euclid(stride),
+        _ => padded.checked_sub(reach)?.div_euclid(stride),
+    };
+    if size < 1 || steps < 0 {
+        return None;
+    }
+    steps.checked_mul(stride)?.checked_add(reach)?.checked_sub(padded)
 }

@@ -1,6 +1,7 @@
 //! Where data enters, and what only hands it on.
 
 use crate::{
+    error::Names,
     graph::is_learning_phase,
     proto::attr_value::Value,
     scope::{Converted, Problem, Scope, malformed, refuse},
@@ -80,13 +81,16 @@ pub(super) fn switch(s: &mut Scope) -> Converted {
     Ok(vec![data, data])
 }
 
-/// Of the inputs of a `Merge`, the one that arrives. `alive` are the positions that can arrive.
-pub(crate) fn merge(s: &mut Scope, alive: &[usize]) -> Converted {
+/// Of the inputs of a `Merge`, the one that arrives. `alive` are the positions that can arrive; `undecided` names
+/// what the switches before it depend on.
+pub(crate) fn merge(s: &mut Scope, alive: &[usize], undecided: &[String]) -> Converted {
     s.ignore(&["N"]);
     let &[arrives] = alive else {
-        return refuse(
-            "which of its inputs arrives depends on a predicate that is not constant; freeze the predicate with --input 'name->False'",
-        );
+        let predicates = Names(undecided);
+        return refuse(format!(
+            "which of its inputs arrives depends on a predicate that is not constant ({predicates}); \
+             freeze it with --input 'name->False'"
+        ));
     };
     let index = s.constant("value_index", Tensor::scalar(arrives as i32));
     Ok(vec![s.input(0)?, index])

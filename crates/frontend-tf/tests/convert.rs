@@ -1,0 +1,320 @@
+//! Whole graphs to models: names, inputs, cuts, outputs, control flow, and what cannot be converted.
+
+mod build;
+
+use build::Build;
+use frontend_tf::{
+    Encoding, Error, FreezeOptions, FrozenValue, GraphDef, InputSpec, Options, convert, freeze, parse_graph,
+    proto::{DataType, attr_value::Value},
+    read_graph, tensor,
+};
+use ir::{ElementType, Model, Op, Tensor, evaluate};
+use proptest::prelude::*;
+use std::{collections::HashMap, path::PathBuf};
+
+fn options(outputs: &[&str]) -> Options {
+    Options { outputs: outputs.iter().map(|o| (*o).into()).collect(), ..Options::default() }
+}
+
+fn with_inputs(outputs: &[&str], inputs: Vec<InputSpec>) -> Options {
+    Options { inputs, ..options(outputs) }
+}
+
+fn floats(shape: &[usize], values: &[f32]) -> Tensor {
+    Tensor::from_slice(shape, values).unwrap()
+}
+
+fn run(model: &Model, inputs: &[Tensor]) -> Vec<f64> {
+    evaluate(model, inputs).unwrap()[0].to_f64s()
+}
+
+fn parameters(model: &Model) -> Vec<String> {
+    let text = |id: &ir::NodeId| format!("{} {}", model.node(*id).name, model.ty((*id).into()));
+    model.parameters().iter().map(text).collect()
+}
+
+/// `(x * 2 + y)`, then a relu.
+fn chain() -> GraphDef {
+    Build::new()
+        .placeholder("y", &[-1, 2])
+        .placeholder("x", &[-1, 2])
+        .placeholder("leftover", &[7])
+        .floats("two", &[], &[2.0])
+        .node("twice", "Mul", &["x", "two"])
+        .node("sum", "AddV2", &["twice", "y"])
+        .node("out", "Relu", &["sum"])
+        .0
+}
+
+#[test]
+fn names_and_inputs_are_the_graphs() {
+    let model = convert(&chain(), &options(&[])).unwrap();
+    assert_eq!(parameters(&model), ["y f32[?,2]", "x f32[?,2]"]);
+    for name in ["twice", "sum", "out"] {
+        let port = model.find_port(&format!("{name}:0")).unwrap();
+        assert_eq!(model.node(port.node).name, name);
+        assert_eq!(model.output(port).names, [name.to_owned(), format!("{name}:0")]);
+    }
+    assert_eq!(model.node(model.results()[0]).name, "out/sink_port_0");
+    let y = run(&model, &[floats(&[1, 2], &[1.0, -9.0]), floats(&[1, 2], &[3.0, 4.0])]);
+    assert_eq!(y, [7.0, 0.0]);
+}
+
+#[test]
+fn outputs_stand_in_the_order_asked_for() {
+    let model = convert(&chain(), &options(&["out:0", "twice", "0:out"])).unwrap();
+    let names: Vec<_> = model.results().iter().map(|id| model.node(*id).name.as_str()).collect();
+    assert_eq!(names, ["out/sink_port_0", "twice/sink_port_0", "sum/sink_port_0"]);
+    let err = convert(&chain(), &options(&["nowhere"])).unwrap_err();
+    assert!(matches!(err, Error::NoSuchNode { .. }), "{err}");
+    let err = convert(&chain(), &options(&["out:3"])).unwrap_err();
+    assert_eq!(err.to_string(), "node 'out' (Relu) has no output 3");
+    let two = Build(chain()).node("other", "Exp", &["twice"]).0;
+    let err = convert(&two, &options(&[])).unwrap_err();
+    assert_eq!(err.to_string(), "the graph has 2 possible outputs; choose with --output: 'out', 'other'");
+}
+
+#[test]
+fn inputs_are_reshaped_retyped_ordered() {
+    let x = InputSpec { shape: Some("[3,2]".parse().unwrap()), ..InputSpec::at("x:0") };
+    let y = InputSpec { shape: Some("[3..5,2]".parse().unwrap()), ..InputSpec::at("y") };
+    let model = convert(&chain(), &with_inputs(&[], vec![x.clone(), y])).unwrap();
+    assert_eq!(parameters(&model), ["x f32[3,2]", "y f32[3..5,2]"]);
+    let model = convert(&chain(), &with_inputs(&[], vec![x])).unwrap();
+    assert_eq!(parameters(&model), ["x f32[3,2]", "y f32[?,2]"]);
+    let half = InputSpec { element_type: Some(ElementType::F16), ..InputSpec::at("x") };
+    let err = convert(&chain(), &with_inputs(&[], vec![half])).unwrap_err();
+    assert!(err.to_string().starts_with("node 'twice' (Mul): Multiply `twice`: input 1 is f32"), "{err}");
+    let wrong = InputSpec { shape: Some("[3,7]".parse().unwrap()), ..InputSpec::at("x") };
+    let err = convert(&chain(), &with_inputs(&[], vec![wrong])).unwrap_err();
+    assert!(err.to_string().starts_with("node 'sum' (AddV2)"), "{err}");
+    let unused = convert(&chain(), &with_inputs(&[], vec![InputSpec::at("leftover")])).unwrap_err();
+    assert_eq!(unused.to_string(), "input 'leftover': the outputs do not depend on it");
+}
+
+#[test]
+fn a_graph_is_cut_before_behind_and_within() {
+    // A node stays and its inputs that are not constant become the model's.
+    let model = convert(&chain(), &with_inputs(&[], vec![InputSpec::at("sum")])).unwrap();
+    assert_eq!(parameters(&model), ["sum/placeholder_port_0 f32[?,2]", "sum/placeholder_port_1 f32[?,2]"]);
+    let model = convert(&chain(), &with_inputs(&[], vec![InputSpec::at("twice")])).unwrap();
+    assert_eq!(parameters(&model), ["twice/placeholder_port_0 f32[?,2]", "y f32[?,2]"]);
+    // One input of it.
+    let spec = InputSpec { shape: Some("[1,2]".parse().unwrap()), ..InputSpec::at("1:sum") };
+    let model = convert(&chain(), &with_inputs(&[], vec![spec])).unwrap();
+    assert_eq!(parameters(&model), ["sum/placeholder_port_1 f32[1,2]", "x f32[?,2]"]);
+    // The tensor behind it.
+    let model = convert(&chain(), &with_inputs(&[], vec![InputSpec::at("sum:0")])).unwrap();
+    assert_eq!(parameters(&model), ["sum/placeholder_out_port_0 f32[?,2]"]);
+    assert_eq!(run(&model, &[floats(&[1, 2], &[1.0, -9.0])]), [1.0, 0.0]);
+    let both = InputSpec { shape: Some("[1,2]".parse().unwrap()), ..InputSpec::at("sum") };
+    let err = convert(&chain(), &with_inputs(&[], vec![both])).unwrap_err();
+    assert_eq!(err.to_string(), "input 'sum': sum (AddV2) has 2 inputs; name one of them as '0:sum'");
+    let err = convert(&chain(), &with_inputs(&[], vec![InputSpec::at("5:sum")])).unwrap_err();
+    assert_eq!(err.to_string(), "node 'sum' (AddV2) has no input 5");
+}
+
+#[test]
+fn values_replace_inputs() {
+    let list = FrozenValue::List(vec!["10".into(), "20".into()]);
+    let value = InputSpec { value: Some(list), shape: Some("[1,2]".parse().unwrap()), ..InputSpec::at("y") };
+    let model = convert(&chain(), &with_inputs(&[], vec![value])).unwrap();
+    assert_eq!(parameters(&model), ["x f32[?,2]"]);
+    assert_eq!(run(&model, &[floats(&[1, 2], &[1.0, 1.0])]), [12.0, 22.0]);
+    let inner = InputSpec { value: Some(FrozenValue::Scalar("5".into())), ..InputSpec::at("twice") };
+    let model = convert(&chain(), &with_inputs(&[], vec![inner])).unwrap();
+    assert_eq!(parameters(&model), ["y f32[?,2]"]);
+    let dynamic = InputSpec {
+        value: Some(FrozenValue::Scalar("5".into())),
+        shape: Some("[?,2]".parse().unwrap()),
+        ..InputSpec::at("x")
+    };
+    let err = convert(&chain(), &with_inputs(&[], vec![dynamic])).unwrap_err();
+    assert_eq!(err.to_string(), "input 'x': a value needs a fixed shape, not [?,2]");
+}
+
+#[test]
+fn everything_unsupported_is_one_report() {
+    let graph = Build(chain())
+        .node("a", "Mystery", &["sum", "two"])
+        .node("b", "Relu", &["a"])
+        .node("c", "Riddle", &["b"])
+        .node("d", "Mystery", &["out", "c"])
+        .node("e", "LeakyRelu", &["d"])
+        .0;
+    let err = convert(&graph, &options(&["e"])).unwrap_err();
+    let Error::Unsupported(report) = &err else { panic!("{err}") };
+    assert_eq!(report.ops.len(), 2);
+    assert_eq!(report.ops[0].nodes[0].input_shapes, ["[?,2]", "[]"]);
+    assert_eq!(report.cut_points, ["sum", "out"]);
+    assert_eq!(
+        err.to_string(),
+        "3 node(s) cannot be converted:\n  Mystery (2)\n    a ([?,2], [])\n    d ([?,2], ?)\n  Riddle (1)\n    c (?)\n\
+         the network up to here converts: --output sum,out"
+    );
+    // The suggestion holds.
+    convert(&graph, &options(&["sum", "out"])).unwrap();
+    // As custom ops everything goes through.
+    let custom = Options { custom_ops: true, ..options(&["d"]) };
+    let model = convert(&Build(graph).int("depth", 3).text("mode", "fast").0, &custom).unwrap();
+    let port = model.find_port("a").unwrap();
+    let Op::Custom(op) = &model.node(port.node).op else { panic!() };
+    assert_eq!((op.type_name.as_str(), model.node(port.node).inputs().len()), ("Mystery", 2));
+}
+
+#[test]
+fn attributes_that_nobody_understands_are_refused() {
+    let graph = Build(chain()).node("e", "LeakyRelu", &["out"]).float("alpha", 0.5).int("surprise", 1).0;
+    let err = convert(&graph, &options(&["e"])).unwrap_err();
+    assert!(err.to_string().contains("e ([?,2]): its attribute `surprise` is not understood"), "{err}");
+    let graph = Build(chain()).node("e", "LeakyRelu", &["out"]).int("alpha", 1).0;
+    let err = convert(&graph, &options(&["e"])).unwrap_err();
+    assert_eq!(err.to_string(), "node 'e' (LeakyRelu): attribute `alpha` is an integer, expected a float");
+}
+
+#[test]
+fn loops_and_variables_are_named() {
+    let graph = Build::new().node("n", "NextIteration", &["n"]).0;
+    assert!(matches!(convert(&graph, &options(&["n"])), Err(Error::Cycle { .. })));
+    assert!(matches!(convert(&graph, &options(&[])), Err(Error::Outputs { .. })));
+    let graph = Build::new()
+        .placeholder("x", &[2])
+        .node("enter", "Enter", &["x"])
+        .node("merge", "Merge", &["enter", "next"])
+        .node("next", "NextIteration", &["merge"])
+        .node("out", "Relu", &["merge"])
+        .0;
+    let err = convert(&graph, &options(&["out"])).unwrap_err();
+    assert!(matches!(&err, Error::Cycle { nodes } if nodes.len() == 2), "{err}");
+    let graph =
+        Build::new().placeholder("x", &[2]).node("w", "VariableV2", &[]).node("y", "Mul", &["x", "w"]).0;
+    let err = convert(&graph, &options(&["y"])).unwrap_err();
+    assert!(matches!(err, Error::MissingVariables { total: 1, .. }), "{err}");
+}
+
+/// `if flag { mystery } else { x * 2 }` as Keras writes it, the flag fed as `op` says.
+fn branches(flag: &str) -> Build {
+    let build = Build::new().placeholder("x", &[2]);
+    let build = match flag {
+        "phase" => build.bool("default", false).node("flag", "PlaceholderWithDefault", &["default"]),
+        "keras_learning_phase" => build
+            .typed_placeholder("bn/keras_learning_phase", DataType::DtBool, &[])
+            .node("flag", "Identity", &["bn/keras_learning_phase"]),
+        _ => build.typed_placeholder("flag", DataType::DtBool, &[]),
+    };
+    build
+        .node("cond/pred", "Identity", &["flag"])
+        .node("cond/Switch", "Switch", &["cond/pred", "cond/pred"])
+        .node("cond/switch_t", "Identity", &["cond/Switch:1"])
+        .node("cond/switch_f", "Identity", &["cond/Switch"])
+        .node("cond/x", "Switch", &["x", "cond/pred"])
+        .floats("two", &[], &[2.0])
+        .node("then", "Mystery", &["cond/x:1", "^cond/switch_t"])
+        .node("else", "Mul", &["cond/x", "two"])
+        .node("out", "Merge", &["else", "then"])
+}
+
+#[test]
+fn constant_predicates_choose_the_branch() {
+    for flag in ["phase", "keras_learning_phase"] {
+        let model = convert(&branches(flag).0, &options(&["out", "out:1"])).unwrap();
+        assert_eq!(parameters(&model), ["x f32[2]"], "{flag}");
+        assert_eq!(run(&model, &[floats(&[2], &[1.0, 3.0])]), [2.0, 6.0], "{flag}");
+    }
+    let frozen = |value: &str| {
+        let value = Some(FrozenValue::Scalar(value.into()));
+        with_inputs(&["out"], vec![InputSpec { value, ..InputSpec::at("flag") }])
+    };
+    let model = convert(&branches("free").0, &frozen("False")).unwrap();
+    assert_eq!(run(&model, &[floats(&[2], &[1.0, 3.0])]), [2.0, 6.0]);
+    let err = convert(&branches("free").0, &frozen("True")).unwrap_err();
+    assert!(matches!(err, Error::Unsupported(_)), "{err}");
+    let err = convert(&branches("free").0, &options(&["out"])).unwrap_err().to_string();
+    assert!(err.contains("out (): which of its inputs arrives depends"), "{err}");
+    assert!(err.contains("('flag')"), "{err}");
+}
+
+#[test]
+fn a_branch_of_constants_dies_by_its_control_edge() {
+    let graph =
+        branches("phase").floats("seven", &[2], &[7.0, 7.0]).node("out2", "Merge", &["seven", "else"]).0;
+    let mut graph = graph;
+    graph.node.iter_mut().find(|n| n.name == "seven").unwrap().input.push("^cond/switch_t".into());
+    let model = convert(&graph, &options(&["out2"])).unwrap();
+    assert_eq!(run(&model, &[floats(&[2], &[1.0, 3.0])]), [2.0, 6.0]);
+}
+
+#[test]
+fn dropout_that_is_always_on_is_the_identity() {
+    let graph = Build::new()
+        .placeholder("x", &[2])
+        .floats("rate", &[], &[0.5])
+        .i32s("shape", &[2])
+        .node("random", "RandomUniform", &["shape"])
+        .node("keep", "GreaterEqual", &["random", "rate"])
+        .node("mask", "Cast", &["keep"])
+        .node("scaled", "Mul", &["x", "rate"])
+        .node("dropout", "Mul", &["scaled", "mask"])
+        .node("out", "Neg", &["dropout"])
+        .0;
+    let model = convert(&graph, &options(&[])).unwrap();
+    assert_eq!(run(&model, &[floats(&[2], &[1.0, 3.0])]), [-1.0, -3.0]);
+    assert_eq!(model.output(model.parameters()[0].into()).names, ["x", "x:0", "dropout", "dropout:0"]);
+}
+
+fn digits(name: &str) -> GraphDef {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/digits").join(name);
+    read_graph(path, Encoding::Detect).unwrap().graph
+}
+
+/// All forms of the digits network, converted, agree with the one that TensorFlow froze; what TensorFlow itself
+/// answers is compared where checkpoints can be read (in `mo`).
+#[test]
+fn every_form_of_digits_converts_to_the_same_network() {
+    let theirs = digits("digits_frozen.pb");
+    let value = |node: &frontend_tf::proto::NodeDef| match node.attr.get("value")?.value.as_ref()? {
+        Value::Tensor(proto) => tensor::decode(proto).ok(),
+        _ => None,
+    };
+    let values: HashMap<_, _> =
+        theirs.node.iter().filter_map(|n| Some((n.name.clone(), value(n)?))).collect();
+    let image: Vec<f32> = (0..128).map(|i| (i * 37 % 251) as f32).collect();
+    let image = floats(&[2, 8, 8, 1], &image);
+    let expected = run(&convert(&theirs, &options(&[])).unwrap(), std::slice::from_ref(&image));
+    assert!((expected.iter().sum::<f64>() - 2.0).abs() < 1e-5, "two distributions");
+    for name in [
+        "digits_graph.pb",
+        "digits_resource_graph.pb",
+        "digits_phase_graph.pb",
+        "digits_phase_resource_graph.pb",
+    ] {
+        let keep = FreezeOptions { outputs: vec!["predictions/Softmax".into()], ..Default::default() };
+        let frozen = freeze(&digits(name), &keep, |name| Ok(values.get(name).cloned())).unwrap();
+        let model = convert(&frozen, &options(&[])).unwrap();
+        assert_eq!(parameters(&model), ["input f32[?,8,8,1]"], "{name}");
+        let found = run(&model, std::slice::from_ref(&image));
+        let close = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(close, "{name}: {found:?} {expected:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Damaged graphs end in an error or in a model.
+    #[test]
+    fn damage_never_panics(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        name in prop::sample::select(vec!["digits_frozen.pb", "digits_phase_graph.pb"]),
+    ) {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/digits").join(name);
+        let mut bytes = std::fs::read(path).unwrap();
+        for (at, value) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= value;
+        }
+        if let Ok(file) = parse_graph(bytes.into(), Encoding::Detect) {
+            let _ = convert(&file.graph, &options(&["predictions/Softmax"]));
+        }
+    }
+}
