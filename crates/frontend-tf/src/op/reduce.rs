@@ -1,12 +1,16 @@
 //! Reductions.
 
 use crate::scope::{Converted, Scope};
-use ir::op::{Binary, BinaryKind, Reduce, ReduceKind};
+use ir::op::{Binary, BinaryKind, Reduce, ReduceKind, Unary};
 
 /// Data and axes.
 pub(super) fn reduce(s: &mut Scope, kind: ReduceKind) -> Converted {
     let inputs: [_; 2] = s.exactly()?;
     let keep_dims = s.bool("keep_dims", false)?;
+    if kind == ReduceKind::L2 && s.try_folded(1).is_some_and(|axes| axes.is_empty()) {
+        // A reduction over nothing hands its data on; the norm of one number is its magnitude.
+        return s.one(Unary::Abs, &inputs[..1]);
+    }
     s.one(Reduce { kind, keep_dims }, &inputs)
 }
 
