@@ -559,7 +559,7 @@ fn what_openvino_wrote_survives() {
         let again = read_ir_from(&text, weights.to_bytes()).unwrap();
         similar(&described(&again), &described(&m));
         let image = Tensor::from_slice(&[1, 8, 8, 1], &[0.5f32; 64]).unwrap();
-        let run = |m: &Model| ir::evaluate(m, &[image.clone()]).unwrap();
+        let run = |m: &Model| ir::evaluate(m, std::slice::from_ref(&image)).unwrap();
         assert_eq!(run(&m)[0].bytes(), run(&again)[0].bytes());
     }
 }
