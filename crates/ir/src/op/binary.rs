@@ -298,7 +298,8 @@ pub(crate) fn strides_in(shape: &[usize], common: &[usize]) -> Vec<usize> {
     let (mut stride, lead) = (1, common.len() - shape.len());
     for i in (0..shape.len()).rev() {
         strides[lead + i] = if shape[i] == 1 { 0 } else { stride };
-        stride *= shape[i];
+        // Wraps only for an empty tensor, which nobody walks.
+        stride = usize::wrapping_mul(stride, shape[i]);
     }
     strides
 }

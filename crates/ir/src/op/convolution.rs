@@ -3,7 +3,7 @@
 use super::{
     Inputs, OpError, Operator, PortType, RoundingType, Window, axes, expect_inputs,
     floats::zeros,
-    window::{Sliding, for_rows},
+    window::{Sliding, for_rows, plane},
 };
 use crate::{
     Dim, PartialShape, Tensor,
@@ -580,14 +580,10 @@ fn dims_of_rank(shape: &PartialShape, rank: usize, what: &str) -> Result<Vec<Dim
 /// One window over all spatial dimensions where the windows move nothing: long rows are faster.
 fn flattened(windows: &[Window]) -> Vec<Window> {
     if windows.iter().all(Window::is_identity) {
-        let len = windows.iter().map(|window| window.input).product();
+        let len = plane(windows, |window| window.input);
         return vec![Window { input: len, output: len, ..windows[0] }];
     }
     windows.to_vec()
-}
-
-fn product(windows: &[Window], size: impl Fn(&Window) -> usize) -> usize {
-    windows.iter().map(size).product()
 }
 
 /// `y[n,g,o,p] = sum of x[n,g,i,index(p,t)] * w[g,o,i,t]` over the channels and the taps that lie on the data.
@@ -600,15 +596,12 @@ fn correlate(inputs: &[Tensor], sizes: Sizes, windows: &[Window]) -> Result<Vec<
         let windows = flattened(windows);
         let last = windows[windows.len() - 1];
         let taps: Vec<_> = (0..last.kernel).map(|tap| last.positions(tap)).collect();
-        let (x_plane, w_plane, y_plane) = (
-            product(&windows, |w| w.input),
-            product(&windows, |w| w.kernel),
-            product(&windows, |w| w.output),
-        );
+        let (x_plane, w_plane, y_plane) =
+            (plane(&windows, |w| w.input), plane(&windows, |w| w.kernel), plane(&windows, |w| w.output));
         for_rows(&windows, |row, rows| {
-            for plane in 0..sizes.batch * sizes.groups * sizes.outputs {
-                let (group, output) = (plane / sizes.outputs, plane % sizes.outputs);
-                let at = plane * y_plane + row * last.output;
+            for map in 0..sizes.batch * sizes.groups * sizes.outputs {
+                let (group, output) = (map / sizes.outputs, map % sizes.outputs);
+                let at = map * y_plane + row * last.output;
                 let y = &mut y[at..at + last.output];
                 for input in 0..sizes.inputs {
                     let x = &x[(group * sizes.inputs + input) * x_plane..][..x_plane];
@@ -646,15 +639,12 @@ fn spread(inputs: &[Tensor], sizes: Sizes, windows: &[Window]) -> Result<Vec<Ten
         let windows = flattened(windows);
         let last = windows[windows.len() - 1];
         let taps: Vec<_> = (0..last.kernel).map(|tap| last.positions(tap)).collect();
-        let (x_plane, w_plane, y_plane) = (
-            product(&windows, |w| w.output),
-            product(&windows, |w| w.kernel),
-            product(&windows, |w| w.input),
-        );
+        let (x_plane, w_plane, y_plane) =
+            (plane(&windows, |w| w.output), plane(&windows, |w| w.kernel), plane(&windows, |w| w.input));
         for_rows(&windows, |row, rows| {
-            for plane in 0..sizes.batch * sizes.groups * sizes.outputs {
-                let (group, output) = (plane / sizes.outputs, plane % sizes.outputs);
-                let y = &mut y[plane * y_plane..][..y_plane];
+            for map in 0..sizes.batch * sizes.groups * sizes.outputs {
+                let (group, output) = (map / sizes.outputs, map % sizes.outputs);
+                let y = &mut y[map * y_plane..][..y_plane];
                 for input in 0..sizes.inputs {
                     let x = &x[(group * sizes.inputs + input) * x_plane + row * last.output..][..last.output];
                     let kernel = (group % sizes.groups * sizes.inputs + input) * sizes.outputs + output;

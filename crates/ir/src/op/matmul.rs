@@ -136,7 +136,10 @@ fn transposed(matrix: &[f64], rows: usize, columns: usize, stored_transposed: bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::testing::{infer_types, ramp, run};
+    use crate::{
+        ElementType,
+        op::testing::{infer_types, ramp, run},
+    };
 
     fn product(a: &[usize], b: &[usize], transpose_a: bool, transpose_b: bool) -> Result<Tensor, OpError> {
         run(&MatMul { transpose_a, transpose_b }, &[ramp(a), ramp(b)]).map(|mut y| y.remove(0))
@@ -167,6 +170,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
+        let vast =
+            Tensor::new(ElementType::F32, vec![0, 1 << 40, 1 << 40, 1, 1], Default::default()).unwrap();
+        assert_eq!(run(&MatMul::default(), &[vast, ramp(&[1, 1])]).unwrap()[0].shape()[0], 0);
         for (a, b) in [(&[2, 3][..], &[2, 3][..]), (&[], &[3]), (&[2, 2, 3], &[3, 3, 2]), (&[2], &[3])] {
             assert!(product(a, b, false, false).is_err(), "{a:?} {b:?}");
         }

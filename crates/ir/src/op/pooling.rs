@@ -3,7 +3,7 @@
 use super::{
     AutoPad, Inputs, OpError, Operator, PortType, Window, axes, expect_inputs,
     floats::zeros,
-    window::{Sliding, for_rows},
+    window::{Sliding, for_rows, plane},
 };
 use crate::{
     Dim, ElementType, PartialShape, Tensor,
@@ -335,18 +335,18 @@ fn for_windows(
     }
     let x = data.to_f64s();
     let last = windows[windows.len() - 1];
-    let x_plane: usize = windows.iter().map(|window| window.input).product();
-    let y_plane: usize = windows.iter().map(|window| window.output).product();
+    let x_plane = plane(windows, |window| window.input);
+    let y_plane = plane(windows, |window| window.output);
     for_rows(windows, |row, rows| {
-        for plane in 0..data.shape()[0] * data.shape()[1] {
+        for map in 0..data.shape()[0] * data.shape()[1] {
             for at in 0..last.output {
                 let taps = last.taps(at);
                 let first = if taps.is_empty() { 0 } else { last.index(at, taps.start) };
                 let indices = rows.iter().flat_map(|(x_row, _)| {
-                    let start = plane * x_plane + x_row * last.input + first;
+                    let start = map * x_plane + x_row.wrapping_mul(last.input) + first;
                     (0..taps.len()).map(move |tap| start + tap * last.dilation)
                 });
-                let y = plane * y_plane + row * last.output + at;
+                let y = map * y_plane + row * last.output + at;
                 f(y, &mut indices.map(|index| (index, x[index])));
             }
         }
@@ -529,6 +529,15 @@ mod tests {
         assert_close(&run(&op, &[ramp(&[1, 1, 1])]).unwrap()[0], &[1, 1, 2], &[0.0, 1.0], "one");
         assert_eq!(run(&op, &[ramp(&[0, 1, 1])]).unwrap()[0].shape(), [0, 1, 2]);
         assert_close(&run(&op, &[ramp(&[1, 1, 0])]).unwrap()[0], &[1, 1, 1], &[0.0], "padding alone");
+        let empty =
+            Tensor::new(ElementType::F32, vec![1, 1, 1 << 40, 1 << 40, 0], Default::default()).unwrap();
+        let wide = AvgPool {
+            strides: vec![1 << 31, 1 << 31, 1],
+            kernel: vec![1, 1, 1],
+            pads_begin: vec![0, 0, 1],
+            ..AvgPool::default()
+        };
+        assert_eq!(run(&wide, &[empty]).unwrap()[0].shape(), [1, 1, 512, 512, 1]);
         assert!(run(&op, &[ramp(&[1, 1])]).is_err());
         assert!(run(&op, &[]).is_err());
         // A window as large as its padding claims costs nothing but the output.
@@ -544,6 +553,14 @@ mod tests {
             &[f64::from(f32::MIN), 1., 2.],
             "wide",
         );
+        let wide = 1 << 30;
+        let op = MaxPool {
+            strides: vec![1; 3],
+            kernel: vec![wide; 3],
+            pads_begin: vec![wide as i64; 3],
+            ..MaxPool::default()
+        };
+        assert_eq!(run(&op, &[ramp(&[1, 1, 1, 1, 1])]).unwrap()[0].shape(), [1, 1, 2, 2, 2]);
         let op = MaxPool { strides: vec![0], kernel: vec![2], ..MaxPool::default() };
         assert!(run(&op, &[ramp(&[1, 1, 4])]).is_err());
     }

@@ -211,6 +211,11 @@ impl Sliding<'_> {
 /// Larger strides, dilations and pads are nobody's; arithmetic stays clear of overflow.
 const MOST: usize = 1 << 31;
 
+/// The product of a size over all windows. It wraps only where data is empty, and then nobody indexes by it.
+pub(crate) fn plane(windows: &[Window], size: impl Fn(&Window) -> usize) -> usize {
+    windows.iter().map(size).fold(1, usize::wrapping_mul)
+}
+
 /// Calls `f` for every row of positions (all indices but the innermost) with the row's number and, for every row
 /// of taps that lies on the input, the numbers of the input's row and the kernel's.
 pub(crate) fn for_rows(windows: &[Window], mut f: impl FnMut(usize, &[(usize, usize)])) {
@@ -232,9 +237,12 @@ pub(crate) fn for_rows(windows: &[Window], mut f: impl FnMut(usize, &[(usize, us
         for (window, at) in outer.iter().zip(&index) {
             for _ in 0..taps.len() {
                 let (input, kernel) = taps.remove(0);
-                let rows = window
-                    .taps(*at)
-                    .map(|tap| (input * window.input + window.index(*at, tap), kernel * window.kernel + tap));
+                // These wrap only for empty data and for the kernels of pools, which hold nothing to index.
+                let row =
+                    |number: usize, size: usize, more: usize| number.wrapping_mul(size).wrapping_add(more);
+                let rows = window.taps(*at).map(|tap| {
+                    (row(input, window.input, window.index(*at, tap)), row(kernel, window.kernel, tap))
+                });
                 taps.extend(rows);
             }
         }
