@@ -401,7 +401,7 @@ mod tests {
     fn large_arguments_stay_finite() {
         let x = floats(&[3], &[-1e30, -200.0, 1e30]);
         for op in [&Swish as &dyn Operator, &Gelu::default(), &Elu::default()] {
-            let y = run(op, &[x.clone()]).unwrap()[0].to_f64s();
+            let y = run(op, std::slice::from_ref(&x)).unwrap()[0].to_f64s();
             assert!(y.iter().all(|y| y.is_finite()), "{}: {y:?}", op.type_name());
             assert_eq!(y[2] as f32, 1e30, "{}", op.type_name());
         }
@@ -410,11 +410,11 @@ mod tests {
     #[test]
     fn integers_are_clamped_as_integers() {
         let x = Tensor::from_i64s(&[i64::MIN, -3, 0, 5, i64::MAX]);
-        let y = run(&Clamp { min: -2.5, max: 3.5 }, &[x.clone()]).unwrap();
+        let y = run(&Clamp { min: -2.5, max: 3.5 }, std::slice::from_ref(&x)).unwrap();
         assert_eq!(y[0].to_i64s(), [-2, -2, 0, 3, 3]);
-        assert_eq!(run(&Round::default(), &[x.clone()]).unwrap()[0], x);
+        assert_eq!(run(&Round::default(), std::slice::from_ref(&x)).unwrap()[0], x);
         for (min, max) in [(1.0, 0.0), (f64::NAN, 1.0)] {
-            assert!(run(&Clamp { min, max }, &[x.clone()]).is_err());
+            assert!(run(&Clamp { min, max }, std::slice::from_ref(&x)).is_err());
         }
         let nan = run(&Clamp { min: 0.0, max: 1.0 }, &[floats(&[1], &[f32::NAN])]).unwrap();
         assert!(nan[0].to_f64s()[0].is_nan());

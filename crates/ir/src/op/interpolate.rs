@@ -471,8 +471,9 @@ mod tests {
         use {CoordinateTransformation::*, NearestMode::*};
         let line = floats(&[1, 5], &[0., 10., 20., 30., 40.]);
         let rules = [RoundPreferFloor, RoundPreferCeil, Floor, Ceil, Simple];
+        type Case = (CoordinateTransformation, [[f64; 8]; 5], [[f64; 3]; 5], [f64; 5]);
         #[rustfmt::skip]
-        let cases: &[(CoordinateTransformation, [[f64; 8]; 5], [[f64; 3]; 5], [f64; 5])] = &[
+        let cases: &[Case] = &[
             (HalfPixel, [
                 [0., 0., 10., 20., 20., 30., 40., 40.], [0., 0., 10., 20., 20., 30., 40., 40.],
                 [0., 0., 10., 10., 20., 20., 30., 40.], [0., 10., 20., 20., 30., 30., 40., 40.],
@@ -519,8 +520,9 @@ mod tests {
     fn between_points() {
         use {CoordinateTransformation::*, InterpolateMode::*};
         let line = floats(&[5], &[0., 10., 20., 30., 40.]);
+        type Case = (InterpolateMode, CoordinateTransformation, [f64; 8], [f64; 3], f64);
         #[rustfmt::skip]
-        let cases: &[(InterpolateMode, CoordinateTransformation, [f64; 8], [f64; 3], f64)] = &[
+        let cases: &[Case] = &[
             (LinearOnnx, HalfPixel, [0., 4.375, 10.625, 16.875, 23.125, 29.375, 35.625, 40.],
              [3.333_333, 20., 36.666_66], 20.),
             (Linear, HalfPixel, [0., 4.375, 10.625, 16.875, 23.125, 29.375, 35.625, 40.],

@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn operands_of_every_rank_multiply() {
         // numpy.matmul on the same ramps.
-        let cases: &[(&[usize], &[usize], bool, bool, &[usize], &[f64])] = &[
+        type Case<'a> = (&'a [usize], &'a [usize], bool, bool, &'a [usize], &'a [f64]);
+        let cases: &[Case] = &[
             (&[2, 3], &[3, 2], false, false, &[2, 2], &[22., 28., 49., 64.]),
             (&[3, 2], &[3, 2], true, false, &[2, 2], &[35., 44., 44., 56.]),
             (&[2, 3], &[2, 3], false, true, &[2, 2], &[14., 32., 32., 77.]),

@@ -390,7 +390,8 @@ mod tests {
     fn means_count_what_openvino_counts() {
         let third = 1.0 / 3.0;
         // Elements, kernel, stride, pads, exclude_pad, rounding.
-        let cases: &[(usize, usize, usize, [i64; 2], bool, RoundingType, &[f64])] = &[
+        type Case<'a> = (usize, usize, usize, [i64; 2], bool, RoundingType, &'a [f64]);
+        let cases: &[Case] = &[
             (7, 3, 2, [1, 1], true, Floor, &[1.0, 4.0 * third, 5.0 * third, 5.5]),
             (7, 3, 2, [1, 1], false, Floor, &[2.0 * third, 4.0 * third, 5.0 * third, 11.0 * third]),
             (7, 3, 2, [0, 1], true, Ceil, &[2.0, 0.0, 2.0, 2.0]),
@@ -443,7 +444,8 @@ mod tests {
     #[test]
     fn maxima_and_their_positions() {
         let least = f64::from(f32::MIN);
-        let cases: &[(usize, usize, usize, RoundingType, &[f64], &[i64])] = &[
+        type Case<'a> = (usize, usize, usize, RoundingType, &'a [f64], &'a [i64]);
+        let cases: &[Case] = &[
             (3, 2, 1, Floor, &[3., 4., 9., 9.], &[0, 2, 5, 5]),
             (2, 2, 1, Ceil, &[3., 4., 1., 9., least], &[0, 2, 3, 5, 0]),
             (2, 2, 1, CeilTorch, &[3., 4., 1., 9.], &[0, 2, 3, 5]),
@@ -462,7 +464,7 @@ mod tests {
                 ..MaxPool8::default()
             };
             let x = floats(&[1, 1, 7], &line().view::<f32>().unwrap()[..7]);
-            let y = run(&op, &[x.clone()]).unwrap();
+            let y = run(&op, std::slice::from_ref(&x)).unwrap();
             assert_close(&y[0], &[1, 1, want.len()], want, case);
             assert_eq!(y[1].to_i64s(), positions, "{case:?}");
             if dilation == 1 {

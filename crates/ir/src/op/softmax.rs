@@ -95,7 +95,7 @@ mod tests {
         let rows = [0.09003057, 0.24472848, 0.66524094, 0.0, 0.0, 1.0];
         let columns = [0.04742587, 0.01798621, 0.0, 0.95257413, 0.98201376, 1.0];
         for (axis, want) in [(1, rows), (-1, rows), (-2, columns)] {
-            assert_close(&run(&Softmax { axis }, &[x.clone()]).unwrap()[0], &[2, 3], &want, axis);
+            assert_close(&run(&Softmax { axis }, std::slice::from_ref(&x)).unwrap()[0], &[2, 3], &want, axis);
         }
         let want = [-2.4076059, -1.4076059, -0.40760596, -997.0, -995.0, 0.0];
         assert_close(&run(&LogSoftmax { axis: 1 }, &[x]).unwrap()[0], &[2, 3], &want, "log");
