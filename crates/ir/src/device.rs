@@ -267,9 +267,13 @@ impl PortInfo {
         self.names.first().unwrap_or(&self.node)
     }
 
-    /// True when the tensor or its node goes by `name`.
+    /// True when the tensor or its node goes by `name`. TensorFlow's `x` and `x:0` are the same tensor.
     pub fn is_called(&self, name: &str) -> bool {
-        self.node == name || self.names.iter().any(|n| n == name)
+        fn plain(name: &str) -> &str {
+            name.strip_suffix(":0").unwrap_or(name)
+        }
+        let same = |own: &str| plain(own) == plain(name);
+        same(&self.node) || self.names.iter().any(|own| same(own))
     }
 
     /// The inputs of a model, in order.

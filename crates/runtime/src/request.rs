@@ -217,7 +217,7 @@ impl InferRequest {
 
     /// The end of the inference as a future, for any executor: its threads are not blocked.
     pub fn finished(&self) -> Finished<'_> {
-        Finished { request: self }
+        Finished { shared: &self.shared }
     }
 
     /// Starts an inference and waits for its end without blocking the thread.
@@ -276,14 +276,14 @@ fn check_index(side: &'static str, index: usize, count: usize) -> Result<()> {
 
 /// See [`InferRequest::finished`].
 pub struct Finished<'a> {
-    request: &'a InferRequest,
+    shared: &'a Shared,
 }
 
 impl Future for Finished<'_> {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let shared = &self.request.shared;
+        let shared = self.shared;
         // The waker goes in while the state is held: an end that comes now finds it.
         let state = lock(&shared.state);
         match Shared::end(&state) {

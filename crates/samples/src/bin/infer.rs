@@ -121,11 +121,7 @@ fn match_inputs(compiled: &CompiledModel, mut arrays: Vec<(Option<String>, Tenso
     let inputs = compiled.inputs();
     let mut found: Vec<Option<Tensor>> = vec![None; inputs.len()];
     for (port, place) in inputs.iter().zip(&mut found) {
-        // TensorFlow's `x` and `x:0` are the same tensor.
-        let plain = |name: &str| name.strip_suffix(":0").unwrap_or(name).to_owned();
-        let known: Vec<String> = port.names.iter().chain([&port.node]).map(|n| plain(n)).collect();
-        let named =
-            |(name, _): &(Option<String>, Tensor)| name.as_ref().is_some_and(|n| known.contains(&plain(n)));
+        let named = |(name, _): &(Option<String>, Tensor)| name.as_ref().is_some_and(|n| port.is_called(n));
         if let Some(at) = arrays.iter().position(named) {
             *place = Some(arrays.remove(at).1);
         }
