@@ -299,15 +299,11 @@ pub trait Operator: Visit {
     fn type_name(&self) -> &str;
 
     /// Types and shapes of the outputs.
-    fn infer(&self, _inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
-        Err(OpError::new(OpErrorKind::Unsupported, "FIXME: default to be removed once every op has its own"))
-    }
+    fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError>;
 
     /// Computes the outputs, slowly and plainly: the meaning of the op. Shapes and types are those that
     /// [`Operator::infer`] accepted, but inputs may come from hostile files: no panic, errors instead.
-    fn evaluate(&self, _inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
-        Err(OpError::new(OpErrorKind::Unsupported, "FIXME: default to be removed once every op has its own"))
-    }
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError>;
 
     /// What follows for the elements of the outputs where [`Operator::evaluate`] can't be used, since not all
     /// inputs are known. One entry an output.
