@@ -178,6 +178,15 @@ fn layers_ports_and_edges_stand_in_any_order() {
 }
 
 #[test]
+fn output_names_on_a_layer_without_outputs_mean_nothing() {
+    let text = r#"<net name="n" version="11"><layers>
+        <layer id="0" name="x" type="Unheard" version="extension" output_names="a"/>
+    </layers></net>"#;
+    let model = read_ir_from(text, Bytes::new()).unwrap();
+    assert_eq!(model.len(), 1);
+}
+
+#[test]
 fn version_10_names_inputs_and_outputs_after_their_layers() {
     let text = SMALL.replace(r#"version="11""#, r#"version="10""#);
     let m = read_ir_from(&text, weights()).unwrap();

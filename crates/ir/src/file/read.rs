@@ -389,7 +389,9 @@ fn read_constant(
 fn name_tensors(model: &mut Model, layers: &[Layer], nodes: &[NodeId]) -> Result<(), ReadError> {
     let taken: HashSet<Port> = model.results().iter().map(|id| model.node(*id).inputs()[0]).collect();
     for (layer, &id) in layers.iter().zip(nodes) {
-        if let Some(names) = layer.element.attribute("output_names") {
+        // Any other layer may carry the attribute too, even one without outputs; it means something on results only.
+        if let Some(names) = layer.element.attribute("output_names").filter(|_| model.results().contains(&id))
+        {
             *model.names_mut(id.into()) = split_names(names);
         }
         let outputs = model.node(id).outputs().len();
