@@ -60,24 +60,18 @@ pub fn encode_graph(graph: &GraphDef) -> Result<Vec<u8>, Error> {
 
 fn decode(bytes: Bytes) -> Result<GraphFile, Error> {
     // A MetaGraphDef read as a GraphDef fails, or yields what no graph holds: nodes without an op.
-    let graph = GraphDef::decode(bytes.clone());
-    if let Ok(graph) = &graph
-        && !graph.node.is_empty()
-        && graph.node.iter().all(|node| !node.op.is_empty())
-    {
-        return Ok(GraphFile { graph: graph.clone(), saver: None });
-    }
+    let complete = |graph: &GraphDef| !graph.node.is_empty() && graph.node.iter().all(|node| !node.op.is_empty());
+    let reason = match GraphDef::decode(bytes.clone()) {
+        Ok(graph) if complete(&graph) => return Ok(GraphFile { graph, saver: None }),
+        Ok(graph) if graph.node.is_empty() => "it holds no nodes".to_owned(),
+        Ok(_) => "it holds nodes without an op".to_owned(),
+        Err(error) => error.to_string(),
+    };
     if let Ok(MetaGraphDef { graph_def: Some(inner), saver_def, .. }) = MetaGraphDef::decode(bytes)
-        && inner.node.iter().all(|node| !node.op.is_empty())
-        && !inner.node.is_empty()
+        && complete(&inner)
     {
         return Ok(GraphFile { graph: inner, saver: saver_def });
     }
-    let reason = match graph {
-        Err(error) => error.to_string(),
-        Ok(graph) if graph.node.is_empty() => "it holds no nodes".to_owned(),
-        Ok(_) => "it holds nodes without an op".to_owned(),
-    };
     Err(Error::Format { reason })
 }
 
