@@ -170,7 +170,10 @@ impl<'a> Graph<'a> {
             }
         }
         // A flag chooses the way of the data; it is none.
-        let is_flag = |node: &NodeDef| attr(node, "dtype") == Some(&Value::Type(DataType::DtBool.into()));
+        let is_flag = |node: &NodeDef| {
+            attr(node, "dtype") == Some(&Value::Type(DataType::DtBool.into()))
+                || is_learning_phase(&node.name)
+        };
         let is_input = |node: &usize| is_source(&self.nodes[*node].op) && !is_flag(&self.nodes[*node]);
         let fed =
             self.reachable((0..self.nodes.len()).filter(is_input), |node| Ok(consumers[node].clone()))?;

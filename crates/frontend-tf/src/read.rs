@@ -60,7 +60,8 @@ pub fn encode_graph(graph: &GraphDef) -> Result<Vec<u8>, Error> {
 
 fn decode(bytes: Bytes) -> Result<GraphFile, Error> {
     // A MetaGraphDef read as a GraphDef fails, or yields what no graph holds: nodes without an op.
-    let complete = |graph: &GraphDef| !graph.node.is_empty() && graph.node.iter().all(|node| !node.op.is_empty());
+    let complete =
+        |graph: &GraphDef| !graph.node.is_empty() && graph.node.iter().all(|node| !node.op.is_empty());
     let reason = match GraphDef::decode(bytes.clone()) {
         Ok(graph) if complete(&graph) => return Ok(GraphFile { graph, saver: None }),
         Ok(graph) if graph.node.is_empty() => "it holds no nodes".to_owned(),

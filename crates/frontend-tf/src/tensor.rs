@@ -2,7 +2,7 @@
 
 use crate::proto::{DataType, TensorProto, TensorShapeProto, tensor_shape_proto::Dim};
 use bytes::Bytes;
-use ir::{ElementType, Tensor, element_count};
+use ir::{ElementType, Tensor, element_count, shape::MAX_RANK};
 
 /// One repeated value may fill this many bytes, no more: the file merely claims them.
 const MAX_SPLAT_BYTES: usize = 1 << 28;
@@ -53,6 +53,9 @@ pub fn data_type(ty: ElementType) -> Option<DataType> {
 pub fn dimensions(shape: &TensorShapeProto) -> Result<Option<Vec<Option<usize>>>, String> {
     if shape.unknown_rank {
         return Ok(None);
+    }
+    if shape.dim.len() > MAX_RANK {
+        return Err(format!("a shape of {} dimensions; at most {MAX_RANK} are allowed", shape.dim.len()));
     }
     let dim = |dim: &Dim| match dim.size {
         -1 => Ok(None),

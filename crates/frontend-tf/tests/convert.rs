@@ -299,7 +299,7 @@ fn every_form_of_digits_converts_to_the_same_network() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     /// Damaged graphs end in an error or in a model.
     #[test]

@@ -43,8 +43,8 @@ pub(super) fn convolution(s: &mut Scope, spatial: usize) -> Converted {
     let size = |s: &Scope, port: Port| s.ty(port).shape.dims().and_then(|dims| dims.get(1)?.size());
     let (have, take) = (size(s, data), size(s, weights));
     let groups = match (have, take) {
-        (Some(have), Some(take)) if take > 0 && have != take => {
-            if have % take > 0 {
+        (Some(have), Some(take)) if have != take => {
+            if have == 0 || take == 0 || have % take > 0 {
                 return malformed(format!(
                     "its data has {have} channels, its weights take {take}; is the network's input in its own layout?"
                 ));

@@ -3,7 +3,7 @@
 use super::reshape::unsqueezed;
 use crate::scope::{Converted, Problem, Scope, malformed};
 use ir::{
-    Port, Tensor,
+    Op, Port, Tensor,
     op::{
         Binary, BinaryKind, Clamp, Convert, Elu, LogSoftmax, PRelu, Round, RoundMode, Select, Selu, Softmax,
         Swish, Unary,
@@ -64,17 +64,10 @@ pub(super) fn erfc(s: &mut Scope) -> Converted {
     s.one(Binary::new(BinaryKind::Subtract), &[one, erf])
 }
 
-pub(super) fn is_nan(s: &mut Scope) -> Converted {
-    let [data] = s.exactly()?;
-    s.one(Binary::new(BinaryKind::NotEqual), &[data, data])
-}
-
-/// The magnitude against infinity.
-pub(super) fn magnitude(s: &mut Scope, kind: BinaryKind) -> Converted {
-    let [data] = s.exactly()?;
-    let magnitude = s.add("abs", Unary::Abs, &[data])?;
-    let infinity = s.scalar("infinity", s.element_type(data), f64::INFINITY)?;
-    s.one(Binary::new(kind), &[magnitude, infinity])
+/// A question about one number.
+pub(super) fn question(s: &mut Scope, op: impl Into<Op>) -> Converted {
+    let inputs: [_; 1] = s.exactly()?;
+    s.one(op, &inputs)
 }
 
 pub(super) fn cast(s: &mut Scope) -> Converted {

@@ -30,8 +30,10 @@ pub(super) fn constant(s: &mut Scope) -> Converted {
 pub(super) fn placeholder(s: &mut Scope) -> Converted {
     let ty = s.dtype("dtype", ElementType::F32)?;
     let shape = declared_shape(s)?;
-    if ty == ElementType::Boolean && is_learning_phase(&s.node.name) {
-        return s.one(Constant::new(falsehood()), &[]);
+    if is_learning_phase(&s.node.name) {
+        let inference =
+            Tensor::from_i64_values(ty, &[], &[0]).map_err(|e| Problem::Malformed(e.to_string()))?;
+        return s.one(Constant::new(inference), &[]);
     }
     s.one(Parameter::new(ty, shape), &[])
 }
@@ -46,10 +48,6 @@ pub(super) fn placeholder_with_default(s: &mut Scope) -> Converted {
         return Ok(vec![default]);
     }
     s.one(Parameter::new(ty.element_type, shape), &[])
-}
-
-fn falsehood() -> Tensor {
-    Tensor::from_i64_values(ElementType::Boolean, &[], &[0]).expect("one value fills a scalar")
 }
 
 fn declared_shape(s: &mut Scope) -> Result<PartialShape, Problem> {

@@ -24,7 +24,7 @@ pub(crate) use io::merge;
 use crate::scope::{Converted, Scope};
 use ir::{
     ElementType,
-    op::{BinaryKind, PadMode, ReduceKind, TopKMode, Unary},
+    op::{BinaryKind, IsFinite, IsInf, IsNan, PadMode, ReduceKind, TopKMode, Unary},
 };
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -86,9 +86,9 @@ const TABLE: &[(&str, Converter)] = &[
     ("Erfc", elementwise::erfc),
     ("Expm1", elementwise::expm1),
     ("Inv", elementwise::reciprocal),
-    ("IsFinite", |s| elementwise::magnitude(s, BinaryKind::Less)),
-    ("IsInf", |s| elementwise::magnitude(s, BinaryKind::Equal)),
-    ("IsNan", elementwise::is_nan),
+    ("IsFinite", |s| elementwise::question(s, IsFinite)),
+    ("IsInf", |s| elementwise::question(s, IsInf::default())),
+    ("IsNan", |s| elementwise::question(s, IsNan)),
     ("LeakyRelu", elementwise::leaky_relu),
     ("Log1p", elementwise::log1p),
     ("LogSoftmax", elementwise::log_softmax),
@@ -180,12 +180,16 @@ const TABLE: &[(&str, Converter)] = &[
     // Elements in another order, put together, or taken apart
     ("Concat", |s| movement::concat(s, true)),
     ("ConcatV2", |s| movement::concat(s, false)),
+    ("Cumsum", movement::cumulative_sum),
     ("Gather", movement::gather),
+    ("GatherNd", movement::gather_nd),
     ("GatherV2", movement::gather),
     ("MirrorPad", movement::mirror_pad),
     ("Pack", movement::pack),
     ("Pad", |s| movement::pad(s, PadMode::Constant)),
     ("PadV2", |s| movement::pad(s, PadMode::Constant)),
+    ("ReverseSequence", movement::reverse_sequence),
+    ("ReverseV2", movement::reverse),
     ("Roll", movement::roll),
     ("Slice", movement::slice),
     ("Split", movement::split),
@@ -194,6 +198,7 @@ const TABLE: &[(&str, Converter)] = &[
     ("Tile", movement::tile),
     ("Transpose", movement::transpose),
     ("Unpack", movement::unpack),
+    ("Where", movement::positions),
     ("BatchToSpace", |s| block::batches(s, false, true)),
     ("BatchToSpaceND", |s| block::batches(s, false, false)),
     ("DepthToSpace", |s| block::depth(s, false)),

@@ -5,9 +5,10 @@ use crate::scope::{Converted, Problem, Scope, malformed, refuse};
 use ir::{
     ElementType, Port, Tensor,
     op::{
-        Binary, BinaryKind, Concat, Convert, Gather, Pad, PadMode, Roll, Select, Slice, Split, Squeeze,
-        StridedSlice, Tile, Transpose, VariadicSplit,
+        Binary, BinaryKind, Concat, Convert, CumSum, Gather, GatherNd, NonZero, Pad, PadMode,
+        ReverseSequence, Roll, Select, Slice, Split, Squeeze, StridedSlice, Tile, Transpose, VariadicSplit,
     },
+    shape::MAX_RANK,
 };
 
 /// The axis is the first input of the first version of the op, the last of the second.
@@ -124,6 +125,48 @@ pub(super) fn gather(s: &mut Scope) -> Converted {
     s.one(Gather { batch_dims }, &[data, indices, axis])
 }
 
+/// Data, indices.
+pub(super) fn gather_nd(s: &mut Scope) -> Converted {
+    s.ignore(&["bad_indices_policy"]);
+    let inputs: [_; 2] = s.exactly()?;
+    s.one(GatherNd { batch_dims: 0, merges_batch: false }, &inputs)
+}
+
+/// Data, lengths: the beginning of each row of a batch turned round.
+pub(super) fn reverse_sequence(s: &mut Scope) -> Converted {
+    let inputs: [_; 2] = s.exactly()?;
+    let (seq_axis, batch_axis) = (s.int("seq_dim", 0)?, s.int("batch_dim", 0)?);
+    s.one(ReverseSequence { seq_axis, batch_axis }, &inputs)
+}
+
+/// Data, the axes that are turned round.
+pub(super) fn reverse(s: &mut Scope) -> Converted {
+    let [data, _] = s.exactly()?;
+    let axes = s.integers(1)?;
+    if axes.is_empty() {
+        return Ok(vec![data]);
+    }
+    let all = |value: i64| vec![value; axes.len()];
+    let (start, stop, step) =
+        (s.i64s("start", &all(-1)), s.i64s("stop", &all(i64::MIN)), s.i64s("step", &all(-1)));
+    let axes = s.i64s("axes", &axes);
+    s.one(Slice, &[data, start, stop, step, axes])
+}
+
+/// The positions of what is not zero, a row each.
+pub(super) fn positions(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let columns = s.add("columns", NonZero { output_type: ElementType::I64 }, &[data])?;
+    Ok(vec![s.transposed("rows", columns, &[1, 0])?])
+}
+
+/// Data, axis.
+pub(super) fn cumulative_sum(s: &mut Scope) -> Converted {
+    let inputs: [_; 2] = s.exactly()?;
+    let (exclusive, reverse) = (s.bool("exclusive", false)?, s.bool("reverse", false)?);
+    s.one(CumSum { exclusive, reverse }, &inputs)
+}
+
 /// Column `which` of a two-column table of pads or crops.
 fn column(s: &mut Scope, suffix: &str, i: usize, which: i64) -> Result<Port, Problem> {
     if let Some(table) = s.try_folded(i) {
@@ -163,7 +206,7 @@ pub(super) fn slice(s: &mut Scope) -> Converted {
     let [data, begin, size] = s.exactly()?;
     let ones = match s.sizes(begin).as_deref() {
         Some([0]) => return Ok(vec![data]),
-        Some(&[rank]) => vec![1; rank],
+        Some(&[rank]) if rank <= MAX_RANK => vec![1; rank],
         _ => vec![1; s.rank(data)?],
     };
     let stop = match (s.try_folded(1), s.try_folded(2)) {
@@ -198,7 +241,9 @@ pub(super) fn strided_slice(s: &mut Scope) -> Converted {
         [count] => Some(count),
         _ => None,
     });
-    let Some(count) = count else { return refuse("how many dimensions it slices is not known") };
+    let Some(count) = count.filter(|count| *count <= 2 * MAX_RANK) else {
+        return refuse("how many dimensions it slices is not known");
+    };
     let mut mask = |name: &'static str| -> Result<Vec<i64>, Problem> {
         let bits = s.int(name, 0)?;
         Ok((0..count).map(|i| if i < 63 { bits >> i & 1 } else { 0 }).collect())

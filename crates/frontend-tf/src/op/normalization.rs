@@ -27,6 +27,9 @@ pub(super) fn fused_batch_norm(s: &mut Scope) -> Converted {
     let epsilon = f64::from(s.float("epsilon", 1e-4)?);
     let channels = Channels::of(s)?;
     let rank = s.rank(data)?;
+    if !(4..=5).contains(&rank) {
+        return malformed(format!("its data is {}, expected four or five dimensions", s.ty(data)));
+    }
     if s.bool("is_training", true)? {
         return batch_statistics(s, epsilon, channels, rank);
     }

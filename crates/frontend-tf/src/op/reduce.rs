@@ -7,9 +7,12 @@ use ir::op::{Binary, BinaryKind, Reduce, ReduceKind, Unary};
 pub(super) fn reduce(s: &mut Scope, kind: ReduceKind) -> Converted {
     let inputs: [_; 2] = s.exactly()?;
     let keep_dims = s.bool("keep_dims", false)?;
-    if kind == ReduceKind::L2 && s.try_folded(1).is_some_and(|axes| axes.is_empty()) {
-        // A reduction over nothing hands its data on; the norm of one number is its magnitude.
-        return s.one(Unary::Abs, &inputs[..1]);
+    // A reduction over nothing hands its data on; OpenVINO cannot read a constant without elements.
+    if s.try_folded(1).is_some_and(|axes| axes.is_empty()) {
+        return match kind {
+            ReduceKind::L2 => s.one(Unary::Abs, &inputs[..1]),
+            _ => Ok(vec![inputs[0]]),
+        };
     }
     s.one(Reduce { kind, keep_dims }, &inputs)
 }
