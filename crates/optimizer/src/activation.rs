@@ -6,7 +6,9 @@ use crate::{
 };
 use ir::{
     Model, NodeId, Op, Port, Tensor,
-    op::{BinaryKind, Clamp, Gelu, GeluApproximation, NormEpsMode, NormalizeL2, PRelu, ReduceKind, Swish, Unary},
+    op::{
+        BinaryKind, Clamp, Gelu, GeluApproximation, NormEpsMode, NormalizeL2, PRelu, ReduceKind, Swish, Unary,
+    },
 };
 
 pub(crate) const RULES: &[Rule] = &[
@@ -43,7 +45,9 @@ fn bounds(model: &Model, port: Port) -> Option<(Port, f64, f64)> {
         Op::Unary(Unary::Relu) => Some((node.inputs()[0], 0.0, f64::INFINITY)),
         Op::Binary(_) => {
             let max = with_scalar(model, port, BinaryKind::Maximum).map(|(x, v)| (x, v, f64::INFINITY));
-            max.or_else(|| with_scalar(model, port, BinaryKind::Minimum).map(|(x, v)| (x, f64::NEG_INFINITY, v)))
+            max.or_else(|| {
+                with_scalar(model, port, BinaryKind::Minimum).map(|(x, v)| (x, f64::NEG_INFINITY, v))
+            })
         }
         _ => None,
     }
@@ -79,9 +83,8 @@ fn h_sigmoid(model: &mut Model, id: NodeId) -> Outcome {
 
 /// `x * hsigmoid(x)`, or `x * clamp(x + 3, 0, 6) / 6`.
 fn h_swish(model: &mut Model, id: NodeId) -> Outcome {
-    let direct = either(model, id.into(), BinaryKind::Multiply).find_map(|(x, gate)| {
-        (unary(model, gate, Unary::HSigmoid)? == x).then_some((x, vec![gate]))
-    });
+    let direct = either(model, id.into(), BinaryKind::Multiply)
+        .find_map(|(x, gate)| (unary(model, gate, Unary::HSigmoid)? == x).then_some((x, vec![gate])));
     let late = || {
         let (product, factor) = scaled(model, id.into()).filter(|(_, f)| close(*f, 1.0 / 6.0))?;
         let _ = factor;
@@ -127,7 +130,8 @@ fn swish(model: &mut Model, id: NodeId) -> Outcome {
 /// `log(exp(x) + 1)`.
 fn softplus(model: &mut Model, id: NodeId) -> Outcome {
     let sum = unary(model, id.into(), Unary::Log).ok_or(Refusal::NoMatch)?;
-    let (exp, _) = with_scalar(model, sum, BinaryKind::Add).filter(|(_, v)| *v == 1.0).ok_or(Refusal::NoMatch)?;
+    let (exp, _) =
+        with_scalar(model, sum, BinaryKind::Add).filter(|(_, v)| *v == 1.0).ok_or(Refusal::NoMatch)?;
     let x = unary(model, exp, Unary::Exp).ok_or(Refusal::NoMatch)?;
     private(model, &[sum, exp])?;
     one(model, id, Unary::SoftPlus, &[x])
@@ -208,10 +212,11 @@ fn prelu(model: &mut Model, id: NodeId) -> Outcome {
     let sum = || {
         either(model, id.into(), BinaryKind::Add).find_map(|(positive, term)| {
             let x = unary(model, positive, Unary::Relu)?;
-            let (slope, negative, sign) = either(model, term, BinaryKind::Multiply).find_map(|(slope, relu)| {
-                model.constant(slope)?;
-                Some((slope, unary(model, relu, Unary::Relu)?, -1.0))
-            })?;
+            let (slope, negative, sign) =
+                either(model, term, BinaryKind::Multiply).find_map(|(slope, relu)| {
+                    model.constant(slope)?;
+                    Some((slope, unary(model, relu, Unary::Relu)?, -1.0))
+                })?;
             let mirrored = unary(model, negative, Unary::Negative)
                 .or_else(|| scaled(model, negative).filter(|(_, f)| *f == -1.0).map(|(x, _)| x))?;
             (mirrored == x).then(|| (x, slope, sign, vec![positive, term]))
@@ -246,11 +251,17 @@ fn prelu(model: &mut Model, id: NodeId) -> Outcome {
 /// `x / sqrt(max(sum of squares, eps))`, and the same with a reciprocal square root.
 fn normalize_l2(model: &mut Model, id: NodeId) -> Outcome {
     let root = |port: Port| -> Option<(Port, Vec<Port>)> {
-        let by_power = |power: f64| binary(model, port, BinaryKind::Power).filter(|(_, e)| uniform(model, *e) == Some(power));
-        unary(model, port, Unary::Sqrt).or_else(|| by_power(0.5).map(|p| p.0)).map(|inner| (inner, vec![port]))
+        let by_power = |power: f64| {
+            binary(model, port, BinaryKind::Power).filter(|(_, e)| uniform(model, *e) == Some(power))
+        };
+        unary(model, port, Unary::Sqrt)
+            .or_else(|| by_power(0.5).map(|p| p.0))
+            .map(|inner| (inner, vec![port]))
     };
     let reciprocal = |port: Port| -> Option<(Port, Vec<Port>)> {
-        if let Some((inner, _)) = binary(model, port, BinaryKind::Power).filter(|(_, e)| uniform(model, *e) == Some(-0.5)) {
+        if let Some((inner, _)) =
+            binary(model, port, BinaryKind::Power).filter(|(_, e)| uniform(model, *e) == Some(-0.5))
+        {
             return Some((inner, vec![port]));
         }
         let (one, under) = binary(model, port, BinaryKind::Divide)?;
@@ -259,7 +270,8 @@ fn normalize_l2(model: &mut Model, id: NodeId) -> Outcome {
         Some((inner, parts))
     };
     let divided = binary(model, id.into(), BinaryKind::Divide).and_then(|(x, d)| Some((x, root(d)?)));
-    let multiplied = || either(model, id.into(), BinaryKind::Multiply).find_map(|(x, r)| Some((x, reciprocal(r)?)));
+    let multiplied =
+        || either(model, id.into(), BinaryKind::Multiply).find_map(|(x, r)| Some((x, reciprocal(r)?)));
     let (x, (norm, mut parts)) = divided.or_else(multiplied).ok_or(Refusal::NoMatch)?;
     let guarded = |kind, mode| with_scalar(model, norm, kind).map(|(sum, eps)| (sum, eps, mode));
     let (sum, eps, eps_mode) = guarded(BinaryKind::Maximum, NormEpsMode::Max)

@@ -25,7 +25,9 @@ pub(crate) fn fold_constants(model: &mut Model, record: &mut Record) -> Result<u
         }
         let folded = match known_outputs(model, id) {
             Some(tensors) => Ok(tensors),
-            None if node.inputs().iter().all(|port| model.constant(*port).is_some()) && !node.inputs().is_empty() => {
+            None if node.inputs().iter().all(|port| model.constant(*port).is_some())
+                && !node.inputs().is_empty() =>
+            {
                 fold(model, id)
             }
             None => continue,
@@ -85,8 +87,11 @@ fn fast(model: &Model, id: NodeId, inputs: &[Tensor]) -> Option<Tensor> {
         }
         Op::Binary(Binary { kind: BinaryKind::Multiply, .. }) => {
             // A factor per place along one axis, on whichever side.
-            let (large, small) =
-                if inputs[0].len() >= inputs[1].len() { (&inputs[0], &inputs[1]) } else { (&inputs[1], &inputs[0]) };
+            let (large, small) = if inputs[0].len() >= inputs[1].len() {
+                (&inputs[0], &inputs[1])
+            } else {
+                (&inputs[1], &inputs[0])
+            };
             let rank = large.shape().len();
             let lead = rank.checked_sub(small.shape().len())?;
             let mut along = (0..small.shape().len()).filter(|i| small.shape()[*i] != 1);

@@ -1,7 +1,7 @@
 //! What rules ask of a graph, and how they add to it.
 
 use ir::{
-    Dim, Element, Model, ModelError, NodeId, Op, PartialShape, Port, Tensor,
+    Dim, Model, ModelError, NodeId, Op, PartialShape, Port, Tensor,
     op::{Binary, BinaryKind, OpError, Unary, Value},
 };
 
@@ -126,7 +126,11 @@ pub(crate) fn binary(model: &Model, port: Port, kind: BinaryKind) -> Option<(Por
 }
 
 /// Both orders of the operands of a commutative function.
-pub(crate) fn either(model: &Model, port: Port, kind: BinaryKind) -> impl Iterator<Item = (Port, Port)> + use<> {
+pub(crate) fn either(
+    model: &Model,
+    port: Port,
+    kind: BinaryKind,
+) -> impl Iterator<Item = (Port, Port)> + use<> {
     binary(model, port, kind).into_iter().flat_map(|(a, b)| [(a, b), (b, a)])
 }
 
@@ -152,16 +156,6 @@ pub(crate) fn scaled(model: &Model, port: Port) -> Option<(Port, f64)> {
 /// True when `a` and `b` are equal but for rounding to f32.
 pub(crate) fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-6 * b.abs().max(1e-30)
-}
-
-/// The elements of `tensor`, which are `T`s at any alignment.
-pub(crate) fn elements<T: Element, const N: usize>(
-    tensor: &Tensor,
-    read: fn([u8; N]) -> T,
-) -> impl ExactSizeIterator<Item = T> + Clone {
-    debug_assert_eq!(T::TYPE, tensor.element_type());
-    let raw: &[[u8; N]] = bytemuck::cast_slice(tensor.bytes());
-    raw.iter().map(move |bytes| read(*bytes))
 }
 
 /// A tensor shaped like `tensor` with every element through `f`. Meant for constants of few elements.

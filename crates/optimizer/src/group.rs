@@ -21,12 +21,15 @@ fn group(model: &mut Model, id: NodeId) -> Outcome {
         let Op::Convolution(c) = &node.op else { return None };
         Some((c, node.inputs()[0], node.inputs()[1]))
     };
-    let parts: Vec<_> = branches.iter().map(|b| convolution(*b)).collect::<Option<_>>().ok_or(Refusal::NoMatch)?;
+    let parts: Vec<_> =
+        branches.iter().map(|b| convolution(*b)).collect::<Option<_>>().ok_or(Refusal::NoMatch)?;
     let [(first, data, _), ..] = parts[..] else { return Err(Refusal::NoMatch) };
     let split = data.node;
     let Op::Split(op) = &model.node(split).op else { return Err(Refusal::NoMatch) };
     let rank = rank(model, data).ok_or(Refusal::NoMatch)?;
-    ensure(axes(&[concat.axis], rank) == Some(vec![1]), || "the results are not put together by channels".to_owned())?;
+    ensure(axes(&[concat.axis], rank) == Some(vec![1]), || {
+        "the results are not put together by channels".to_owned()
+    })?;
     let axis = integers(model, model.node(split).inputs()[1]).and_then(|a| axes(&a, rank));
     ensure(axis == Some(vec![1]), || "the split is not by channels".to_owned())?;
     let in_order = parts.iter().enumerate().all(|(i, (_, data, _))| *data == split.output(i));

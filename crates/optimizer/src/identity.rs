@@ -34,7 +34,10 @@ fn remove_identity(model: &mut Model, id: NodeId) -> Outcome {
         Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Broadcast(_) | Op::Tile(_) => same,
         Op::Transpose(_) => {
             let order = int(1).ok_or(Refusal::NoMatch)?;
-            from.shape.rank().and_then(|r| Permutation::from_order(&order, r)).is_some_and(|p| p.is_identity())
+            from.shape
+                .rank()
+                .and_then(|r| Permutation::from_order(&order, r))
+                .is_some_and(|p| p.is_identity())
         }
         Op::Concat(_) => node.inputs().len() == 1,
         Op::Split(split) => split.num_splits == 1,
@@ -43,7 +46,8 @@ fn remove_identity(model: &mut Model, id: NodeId) -> Outcome {
         Op::Roll(_) => zeros(1),
         // With steps of 1 nothing but the whole is as long as the whole.
         Op::StridedSlice(slice) => {
-            let plain = [&slice.new_axis_mask, &slice.shrink_axis_mask].iter().all(|m| m.iter().all(|v| *v == 0));
+            let plain =
+                [&slice.new_axis_mask, &slice.shrink_axis_mask].iter().all(|m| m.iter().all(|v| *v == 0));
             let steps = node.inputs().len() < 4 || int(3).is_some_and(|s| s.iter().all(|v| *v > 0));
             same && plain && steps && from.shape.is_fixed()
         }

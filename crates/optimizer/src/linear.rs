@@ -42,9 +42,8 @@ fn decompose_batch_norm(model: &mut Model, id: NodeId) -> Outcome {
     let mut shape = vec![1; rank];
     *shape.get_mut(1).ok_or(Refusal::NoMatch)? = scale.len();
     let ty = model.ty(x).element_type;
-    let tensor = |values: &[f64]| {
-        Tensor::from_f64s(ty, &shape, values).map_err(|e| Refusal::because(e.to_string()))
-    };
+    let tensor =
+        |values: &[f64]| Tensor::from_f64s(ty, &shape, values).map_err(|e| Refusal::because(e.to_string()));
     let (scale, shift) = (tensor(&scale)?, tensor(&shift)?);
     let name = model.node(id).name.clone();
     let scale = model.add_constant(format!("{name}/scale"), scale);
@@ -67,11 +66,17 @@ impl Linear {
         let Op::Binary(Binary { kind, .. }) = node.op else { return None };
         let (a, b) = graph::binary(model, id.into(), kind)?;
         let usable = |port| {
-            model.constant(port).is_some_and(|t| t.len() <= FEW && t.element_type().is_float() && !t.is_empty())
+            model
+                .constant(port)
+                .is_some_and(|t| t.len() <= FEW && t.element_type().is_float() && !t.is_empty())
         };
         let linear = match kind {
-            BinaryKind::Add | BinaryKind::Multiply if usable(a) && !usable(b) => Self { x: b, constant: a, kind },
-            BinaryKind::Add | BinaryKind::Multiply | BinaryKind::Subtract | BinaryKind::Divide if usable(b) => {
+            BinaryKind::Add | BinaryKind::Multiply if usable(a) && !usable(b) => {
+                Self { x: b, constant: a, kind }
+            }
+            BinaryKind::Add | BinaryKind::Multiply | BinaryKind::Subtract | BinaryKind::Divide
+                if usable(b) =>
+            {
                 Self { x: a, constant: b, kind }
             }
             _ => return None,
@@ -100,7 +105,8 @@ impl Linear {
 /// A node of the wanted kind, and the node of the wanted kind before it whose only use it is.
 fn chain(model: &Model, id: NodeId, first: bool, second: bool) -> Result<(Linear, Linear), Refusal> {
     let behind = Linear::of(model, id).filter(|l| l.is_scale() == second).ok_or(Refusal::NoMatch)?;
-    let before = Linear::of(model, behind.x.node).filter(|l| l.is_scale() == first).ok_or(Refusal::NoMatch)?;
+    let before =
+        Linear::of(model, behind.x.node).filter(|l| l.is_scale() == first).ok_or(Refusal::NoMatch)?;
     ensure(sole_consumer(model, behind.x).is_some(), || {
         format!("`{}` has other uses", model.node(behind.x.node).name)
     })?;
@@ -112,7 +118,9 @@ fn combined(a: &Tensor, b: &Tensor, kind: BinaryKind) -> Result<Tensor, Refusal>
     let result = Binary::new(kind).evaluate(&[a.clone(), b.clone()]);
     let tensor = result.map_err(|e| Refusal::because(e.to_string()))?.remove(0);
     let limit = a.len().max(b.len());
-    ensure(tensor.len() <= limit, || format!("the constants would grow from {limit} to {} elements", tensor.len()))?;
+    ensure(tensor.len() <= limit, || {
+        format!("the constants would grow from {limit} to {} elements", tensor.len())
+    })?;
     Ok(tensor)
 }
 
@@ -170,12 +178,18 @@ impl Weighted {
         };
         let (out, input, unpadded) = match &node.op {
             Op::Convolution(c) => (vec![0], vec![1], unpadded(c.auto_pad, &c.pads_begin, &c.pads_end)),
-            Op::GroupConvolution(c) => (vec![0, 1], vec![0, 2], unpadded(c.auto_pad, &c.pads_begin, &c.pads_end)),
+            Op::GroupConvolution(c) => {
+                (vec![0, 1], vec![0, 2], unpadded(c.auto_pad, &c.pads_begin, &c.pads_end))
+            }
             // Outputs at the edge see fewer taps.
             Op::ConvolutionBackpropData(_) => (vec![1], vec![0], false),
             Op::GroupConvolutionBackpropData(_) => (vec![0, 2], vec![0, 1], false),
             Op::MatMul(m) if !m.transpose_a => {
-                if m.transpose_b { (vec![0], vec![1], true) } else { (vec![1], vec![0], true) }
+                if m.transpose_b {
+                    (vec![0], vec![1], true)
+                } else {
+                    (vec![1], vec![0], true)
+                }
             }
             _ => return None,
         };
@@ -232,7 +246,9 @@ fn scale_behind(model: &mut Model, id: NodeId) -> Outcome {
     let scale = Linear::of(model, id).filter(Linear::is_scale).ok_or(Refusal::NoMatch)?;
     let inner = scale.x.node;
     let weighted = Weighted::of(model, inner).ok_or(Refusal::NoMatch)?;
-    ensure(sole_consumer(model, scale.x).is_some(), || format!("`{}` has other uses", model.node(inner).name))?;
+    ensure(sole_consumer(model, scale.x).is_some(), || {
+        format!("`{}` has other uses", model.node(inner).name)
+    })?;
     let rank = rank(model, scale.x).ok_or(Refusal::NoMatch)?;
     let axis = weighted.channel_axis(rank).ok_or(Refusal::NoMatch)?;
     let factors = along(&scale.tensor(model)?, rank, axis, weighted.count(model, &weighted.out))?;
@@ -310,7 +326,10 @@ fn reordering(model: &Model, id: NodeId, axis: usize) -> Option<(Port, Vec<usize
     let Op::Gather(op) = &node.op else { return None };
     let rank = rank(model, node.inputs()[0])?;
     let along = graph::integers(model, node.inputs()[2]).filter(|a| a.len() == 1)?[0];
-    if op.batch_dims != 0 || graph::axis(along, rank) != Some(axis) || graph::rank(model, node.inputs()[1]) != Some(1) {
+    if op.batch_dims != 0
+        || graph::axis(along, rank) != Some(axis)
+        || graph::rank(model, node.inputs()[1]) != Some(1)
+    {
         return None;
     }
     let picks = graph::integers(model, node.inputs()[1])?;

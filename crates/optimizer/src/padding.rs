@@ -27,7 +27,8 @@ fn padding(model: &Model, id: NodeId) -> Result<Padding, Refusal> {
     let Op::Pad(pad) = &node.op else { return Err(Refusal::NoMatch) };
     ensure(pad.pad_mode == PadMode::Constant, || "it pads with the data's own elements".to_owned())?;
     let list = |i: usize| {
-        integers(model, node.inputs()[i]).ok_or_else(|| Refusal::because("the amounts of padding are computed"))
+        integers(model, node.inputs()[i])
+            .ok_or_else(|| Refusal::because("the amounts of padding are computed"))
     };
     let (begin, end) = (list(1)?, list(2)?);
     let value = match node.inputs().get(3) {
@@ -148,12 +149,22 @@ pub(crate) fn never_negative(model: &Model, port: Port) -> bool {
         let Some(port) = open.pop() else { return true };
         let node = model.node(port.node);
         match &node.op {
-            Op::Unary(Unary::Relu | Unary::Sigmoid | Unary::Exp | Unary::Abs | Unary::HSigmoid | Unary::Sqrt | Unary::SoftPlus)
+            Op::Unary(
+                Unary::Relu
+                | Unary::Sigmoid
+                | Unary::Exp
+                | Unary::Abs
+                | Unary::HSigmoid
+                | Unary::Sqrt
+                | Unary::SoftPlus,
+            )
             | Op::Softmax(_)
             | Op::HardSigmoid(_) => {}
             Op::Clamp(clamp) if clamp.min >= 0.0 => {}
             Op::Constant(constant) if constant.tensor.to_f64s().iter().all(|v| *v >= 0.0) => {}
-            Op::Binary(op) if matches!(op.kind, BinaryKind::Add | BinaryKind::Multiply | BinaryKind::Minimum) => {
+            Op::Binary(op)
+                if matches!(op.kind, BinaryKind::Add | BinaryKind::Multiply | BinaryKind::Minimum) =>
+            {
                 open.extend(node.inputs());
             }
             // Zeros join non-negative data.
@@ -190,7 +201,9 @@ fn blocks_into_dilation(model: &mut Model, id: NodeId) -> Outcome {
     let Op::SpaceToBatch(_) = spread.op else { return Err(Refusal::NoMatch) };
     let before = spread.inputs().to_vec();
     for port in [behind[0], inputs[0]] {
-        ensure(sole_consumer(model, port).is_some(), || format!("`{}` has other uses", model.node(port.node).name))?;
+        ensure(sole_consumer(model, port).is_some(), || {
+            format!("`{}` has other uses", model.node(port.node).name)
+        })?;
     }
     let list = |port| integers(model, port).ok_or_else(|| Refusal::because("its blocks are computed"));
     let (block, pad_begin, pad_end) = (list(before[1])?, list(before[2])?, list(before[3])?);
@@ -207,7 +220,8 @@ fn blocks_into_dilation(model: &mut Model, id: NodeId) -> Outcome {
         ($c:expr) => {{
             let rank = begin.len();
             ensure($c.strides.iter().all(|s| *s == 1), || "the convolution strides".to_owned())?;
-            let own = [explicit($c.auto_pad, &$c.pads_begin, rank)?, explicit($c.auto_pad, &$c.pads_end, rank)?];
+            let own =
+                [explicit($c.auto_pad, &$c.pads_begin, rank)?, explicit($c.auto_pad, &$c.pads_end, rank)?];
             ensure(own.iter().flatten().all(|p| *p == 0), || "the convolution pads every block".to_owned())?;
             let factors = block[2..].iter().map(|b| usize::try_from(*b).ok().filter(|b| *b > 0));
             let factors: Option<Vec<usize>> = factors.collect();

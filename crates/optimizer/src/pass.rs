@@ -83,7 +83,9 @@ pub enum Error {
         source: ModelError,
     },
     /// A pass changed what comes out of the network: a fault of the pass.
-    #[error("pass `{pass}` turned output `{output}` from {was} into {is}; skip that pass and report the model")]
+    #[error(
+        "pass `{pass}` turned output `{output}` from {was} into {is}; skip that pass and report the model"
+    )]
     OutputChanged {
         /// The pass.
         pass: &'static str,

@@ -20,7 +20,9 @@ impl Permutation {
 
     /// From axes that are known to be a permutation.
     pub(crate) fn new(axes: Vec<usize>) -> Self {
-        debug_assert!(Self::from_order(&axes.iter().map(|a| *a as i64).collect::<Vec<_>>(), axes.len()).is_some());
+        debug_assert!(
+            Self::from_order(&axes.iter().map(|a| *a as i64).collect::<Vec<_>>(), axes.len()).is_some()
+        );
         Self(axes)
     }
 
@@ -99,7 +101,9 @@ fn coalesced(shape: &[usize], order: &Permutation) -> (Vec<usize>, Vec<usize>) {
     let axes = order.axes().iter().copied().filter(|a| shape[*a] != 1);
     for axis in axes {
         match runs.last_mut() {
-            Some(run) if (run[run.len() - 1] + 1..axis).all(|a| shape[a] == 1) && run[run.len() - 1] < axis => {
+            Some(run)
+                if (run[run.len() - 1] + 1..axis).all(|a| shape[a] == 1) && run[run.len() - 1] < axis =>
+            {
                 run.push(axis);
             }
             _ => runs.push(vec![axis]),
@@ -117,8 +121,8 @@ fn coalesced(shape: &[usize], order: &Permutation) -> (Vec<usize>, Vec<usize>) {
 const BLOCK: usize = 16;
 
 fn copy<const N: usize>(tensor: &Tensor, out: &mut AlignedBytes, dims: &[usize], order: &[usize]) {
-    let from: &[[u8; N]] = bytemuck::cast_slice(tensor.bytes());
-    let to: &mut [[u8; N]] = bytemuck::cast_slice_mut(out);
+    let (from, _) = tensor.bytes().as_chunks::<N>();
+    let (to, _) = out.as_chunks_mut::<N>();
     let rank = dims.len();
     let mut strides = vec![1; rank];
     for i in (0..rank - 1).rev() {
@@ -140,9 +144,8 @@ fn copy<const N: usize>(tensor: &Tensor, out: &mut AlignedBytes, dims: &[usize],
     let place = order.iter().position(|a| *a == last).expect("a permutation");
     let step: usize = order[place + 1..].iter().map(|a| dims[*a]).product();
     let (before, behind) = (&order[..place], &order[place + 1..]);
-    let sizes = |axes: &[usize]| -> (Vec<usize>, Vec<usize>) {
-        axes.iter().map(|a| (dims[*a], strides[*a])).unzip()
-    };
+    let sizes =
+        |axes: &[usize]| -> (Vec<usize>, Vec<usize>) { axes.iter().map(|a| (dims[*a], strides[*a])).unzip() };
     let (outer, outer_steps) = sizes(before);
     let (inner, inner_steps) = sizes(behind);
     let mut plane = 0;
@@ -212,7 +215,9 @@ mod tests {
     #[test]
     fn tensors_are_copied_into_any_order() {
         let mut cases = 0;
-        for shape in [&[3, 3, 5, 40][..], &[2, 1, 17, 3], &[4], &[2, 3], &[1, 33, 1, 16], &[2, 0, 3], &[2, 2, 3, 2, 5]] {
+        for shape in
+            [&[3, 3, 5, 40][..], &[2, 1, 17, 3], &[4], &[2, 3], &[1, 33, 1, 16], &[2, 0, 3], &[2, 2, 3, 2, 5]]
+        {
             let count: usize = shape.iter().product();
             let values: Vec<i64> = (0..count as i64).collect();
             let mut axes: Vec<usize> = (0..shape.len()).collect();

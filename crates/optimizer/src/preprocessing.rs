@@ -3,11 +3,7 @@
 //! The steps are put right behind the input, in the order layout, reverse, mean, scale; [`crate::optimize`] then
 //! takes them into the first convolutions as far as that is exact.
 
-use crate::{
-    graph::add_binary,
-    identity::add_transpose,
-    permutation::Permutation,
-};
+use crate::{graph::add_binary, identity::add_transpose, permutation::Permutation};
 use ir::{
     Layout, Model, ModelError, NodeId, Op, PartialShape, Port, Tensor,
     op::{BinaryKind, Gather},
@@ -93,7 +89,12 @@ pub struct Preprocessing {
 ///
 /// # Panics
 /// When `parameter` is no Parameter.
-pub fn embed(model: &mut Model, parameter: NodeId, layout: &Layout, steps: &Preprocessing) -> Result<(), PreprocessingError> {
+pub fn embed(
+    model: &mut Model,
+    parameter: NodeId,
+    layout: &Layout,
+    steps: &Preprocessing,
+) -> Result<(), PreprocessingError> {
     if *steps == Preprocessing::default() {
         return Ok(());
     }
@@ -128,7 +129,8 @@ pub fn embed(model: &mut Model, parameter: NodeId, layout: &Layout, steps: &Prep
         let picks = model.add_constant(format!("{input}/reverse_channels/order"), Tensor::from_i64s(&picks));
         let along = model.add_constant(format!("{input}/reverse_channels/axis"), Tensor::scalar(axis as i64));
         let gather = Gather { batch_dims: 0 };
-        at = model.add(format!("{input}/reverse_channels"), gather, &[at, picks.into(), along.into()])?.into();
+        at =
+            model.add(format!("{input}/reverse_channels"), gather, &[at, picks.into(), along.into()])?.into();
     }
     for (what, values, kind) in
         [("mean", &steps.mean, BinaryKind::Subtract), ("scale", &steps.scale, BinaryKind::Divide)]
@@ -235,7 +237,12 @@ pub fn change_output_layout(
     Ok(())
 }
 
-fn order(input: &str, shape: &PartialShape, from: &Layout, to: &Layout) -> Result<Permutation, PreprocessingError> {
+fn order(
+    input: &str,
+    shape: &PartialShape,
+    from: &Layout,
+    to: &Layout,
+) -> Result<Permutation, PreprocessingError> {
     let axes = from.order_to(to).filter(|axes| shape.rank().is_none_or(|rank| rank == axes.len()));
     let axes = axes.map(|axes| axes.into_iter().map(|a| a as i64).collect::<Vec<_>>());
     let order = axes.and_then(|axes| Permutation::from_order(&axes, axes.len()));

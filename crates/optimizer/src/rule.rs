@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// Why a rule did not apply.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The node isn't what the rule is about.
     NoMatch,
     /// The pattern is there, but replacing it would not be right or not be good.
@@ -33,12 +33,12 @@ pub(crate) fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<(),
 
 /// What takes the place of a node.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Replacement {
+pub(crate) struct Replacement {
     /// What takes the place of the first output; further outputs go to the same node's.
-    pub port: Port,
+    pub(crate) port: Port,
     /// A new node keeps the name that the rule gave it; otherwise it takes over the replaced node's, whose
     /// output it now produces.
-    pub keeps_name: bool,
+    pub(crate) keeps_name: bool,
 }
 
 impl From<Port> for Replacement {
@@ -54,15 +54,15 @@ impl From<NodeId> for Replacement {
 }
 
 /// What a rule answers.
-pub type Outcome = Result<Replacement, Refusal>;
+pub(crate) type Outcome = Result<Replacement, Refusal>;
 
 /// A rule: adds nodes to the model, changes none, and says what replaces the node.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// What it is called in reports.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Looks at a node.
-    pub apply: fn(&mut Model, NodeId) -> Outcome,
+    pub(crate) apply: fn(&mut Model, NodeId) -> Outcome,
 }
 
 /// Sweeps are repeated while something changes, but no more often than this; rules that undo each other would
@@ -170,8 +170,7 @@ fn remove_unused_since(model: &mut Model, capacity: usize) {
     if model.capacity() == capacity {
         return;
     }
-    let added: Vec<NodeId> =
-        model.nodes().map(|(id, _)| id).filter(|id| id.index() >= capacity).collect();
+    let added: Vec<NodeId> = model.nodes().map(|(id, _)| id).filter(|id| id.index() >= capacity).collect();
     for id in added.into_iter().rev() {
         if model.users_of(id).next().is_none() {
             model.remove(id);

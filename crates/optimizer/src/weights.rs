@@ -1,6 +1,5 @@
 //! Arithmetic on weights: large constants, so one copy and no detour over wider types.
 
-use crate::graph::elements;
 use ir::{ElementType, Tensor, aligned_zeros};
 
 /// `weights` with every element multiplied by the factor of its place along `axes` (ascending; `factors` runs over
@@ -12,13 +11,15 @@ pub(crate) fn scaled(weights: &Tensor, axes: &[usize], factors: &[f64]) -> Optio
     }
     if weights.element_type() != ElementType::F32 {
         let mut values = weights.element_type().is_float().then(|| weights.to_f64s())?;
-        places.for_each(|place, from| values[from..from + places.block].iter_mut().for_each(|v| *v *= factors[place]));
+        places.for_each(|place, from| {
+            values[from..from + places.block].iter_mut().for_each(|v| *v *= factors[place])
+        });
         return Tensor::from_f64s(weights.element_type(), weights.shape(), &values).ok();
     }
     let factors: Vec<f32> = factors.iter().map(|f| *f as f32).collect();
     let mut out = aligned_zeros(weights.bytes().len());
     let to: &mut [f32] = bytemuck::cast_slice_mut(&mut out);
-    let from: &[[u8; 4]] = bytemuck::cast_slice(weights.bytes());
+    let (from, _) = weights.bytes().as_chunks::<4>();
     if axes == [weights.shape().len() - 1] {
         for (to, from) in to.chunks_exact_mut(factors.len()).zip(from.chunks_exact(factors.len())) {
             for ((to, from), factor) in to.iter_mut().zip(from).zip(&factors) {
@@ -50,8 +51,8 @@ pub(crate) fn summed(weights: &Tensor, kept: &[usize], summed: &[usize], values:
     let mut sums = vec![0.0; kept.iter().map(|a| shape[*a]).product()];
     let mut index = vec![0; shape.len()];
     let (mut place, mut source) = (0, 0);
-    for weight in elements(weights, f32::from_le_bytes) {
-        sums[place] += f64::from(weight) * values[source];
+    for weight in weights.bytes().as_chunks::<4>().0 {
+        sums[place] += f64::from(f32::from_le_bytes(*weight)) * values[source];
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
             place += to[axis];
@@ -71,7 +72,7 @@ pub(crate) fn summed(weights: &Tensor, kept: &[usize], summed: &[usize], values:
 pub(crate) fn gathered(tensor: &Tensor, axis: usize, picks: &[usize]) -> Option<Tensor> {
     let shape = tensor.shape();
     let width = tensor.element_type().bits();
-    if width % 8 != 0 || picks.iter().any(|p| *p >= shape[axis]) {
+    if !width.is_multiple_of(8) || picks.iter().any(|p| *p >= shape[axis]) {
         return None;
     }
     let block = shape[axis + 1..].iter().product::<usize>() * width / 8;
@@ -90,7 +91,7 @@ pub(crate) fn gathered(tensor: &Tensor, axis: usize, picks: &[usize]) -> Option<
 pub(crate) fn stacked(tensors: &[&Tensor]) -> Option<Tensor> {
     let first = tensors.first()?;
     let fits = |t: &&Tensor| t.shape() == first.shape() && t.element_type() == first.element_type();
-    if !tensors.iter().all(fits) || first.element_type().bits() % 8 != 0 {
+    if !tensors.iter().all(fits) || !first.element_type().bits().is_multiple_of(8) {
         return None;
     }
     let bytes: Vec<u8> = tensors.iter().flat_map(|t| t.bytes().iter().copied()).collect();
@@ -165,10 +166,7 @@ mod tests {
         let along = |axes: &[usize], factors: &[f64]| scaled(&w, axes, factors).unwrap().to_f64s();
         assert_eq!(along(&[0], &[1.0, 2.0]), [0., 1., 2., 3., 4., 5., 12., 14., 16., 18., 20., 22.]);
         assert_eq!(along(&[2], &[0.0, 1.0]), [0., 1., 0., 3., 0., 5., 0., 7., 0., 9., 0., 11.]);
-        assert_eq!(
-            along(&[0, 2], &[1., 0., 0., 2.]),
-            [0., 0., 2., 0., 4., 0., 0., 14., 0., 18., 0., 22.]
-        );
+        assert_eq!(along(&[0, 2], &[1., 0., 0., 2.]), [0., 0., 2., 0., 4., 0., 0., 14., 0., 18., 0., 22.]);
         assert_eq!(scaled(&w, &[1], &[1.0]), None);
     }
 

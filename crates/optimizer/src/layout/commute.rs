@@ -99,7 +99,9 @@ pub(crate) fn commute(model: &mut Model, id: NodeId, order: &Permutation) -> Res
         }
     }
     let axis_of = |value: i64| {
-        graph::axis(value, rank).map(|a| order.axes()[a] as i64).ok_or_else(|| Refusal::because("its axis is out of range"))
+        graph::axis(value, rank)
+            .map(|a| order.axes()[a] as i64)
+            .ok_or_else(|| Refusal::because("its axis is out of range"))
     };
     match &mut op {
         Op::Unary(_) | Op::Round(_) | Op::Elu(_) | Op::Clamp(_) | Op::Gelu(_) | Op::Convert(_) => {}
@@ -131,7 +133,8 @@ pub(crate) fn commute(model: &mut Model, id: NodeId, order: &Permutation) -> Res
             out = order.without(&axes);
         }
         Op::Unsqueeze(_) => {
-            let count = integers(model, inputs[1]).ok_or_else(|| Refusal::because("its axes are computed"))?.len();
+            let count =
+                integers(model, inputs[1]).ok_or_else(|| Refusal::because("its axes are computed"))?.len();
             let new = known_axes(model, inputs[1], rank + count)?;
             ensure(new.len() == count, || "its axes repeat".to_owned())?;
             let old: Vec<usize> = (0..rank + count).filter(|a| !new.contains(a)).collect();
@@ -181,17 +184,20 @@ pub(crate) fn commute(model: &mut Model, id: NodeId, order: &Permutation) -> Res
             inputs[2] = constant_like(model, &name, inputs[2], &axes)?;
         }
         Op::StridedSlice(slice) => {
-            let plain = [&slice.new_axis_mask, &slice.ellipsis_mask].iter().all(|m| m.iter().all(|v| *v == 0));
+            let plain =
+                [&slice.new_axis_mask, &slice.ellipsis_mask].iter().all(|m| m.iter().all(|v| *v == 0));
             ensure(plain, || "it adds dimensions or leaves some out".to_owned())?;
             let dropped: Vec<usize> =
                 (0..rank).filter(|i| slice.shrink_axis_mask.get(*i).is_some_and(|m| *m != 0)).collect();
-            let length = integers(model, inputs[1]).ok_or_else(|| Refusal::because("its bounds are computed"))?.len();
+            let length =
+                integers(model, inputs[1]).ok_or_else(|| Refusal::because("its bounds are computed"))?.len();
             ensure(length <= rank, || "it slices more dimensions than there are".to_owned())?;
             let inverse = order.inverse();
             // Dimensions that the lists do not reach are taken whole.
             let spread = |list: &[i64], fill: i64| -> Vec<i64> {
-                let full: Vec<i64> =
-                    (0..rank).map(|i| if i < length { list.get(i).copied().unwrap_or(0) } else { fill }).collect();
+                let full: Vec<i64> = (0..rank)
+                    .map(|i| if i < length { list.get(i).copied().unwrap_or(0) } else { fill })
+                    .collect();
                 inverse.apply(&full)
             };
             slice.begin_mask = spread(&slice.begin_mask, 1);
@@ -211,9 +217,12 @@ pub(crate) fn commute(model: &mut Model, id: NodeId, order: &Permutation) -> Res
         }
         Op::Slice(_) => {
             let axes: Vec<i64> = match inputs.get(4) {
-                Some(port) => integers(model, *port).ok_or_else(|| Refusal::because("its axes are computed"))?,
+                Some(port) => {
+                    integers(model, *port).ok_or_else(|| Refusal::because("its axes are computed"))?
+                }
                 None => {
-                    let starts = integers(model, inputs[1]).ok_or_else(|| Refusal::because("its bounds are computed"))?;
+                    let starts = integers(model, inputs[1])
+                        .ok_or_else(|| Refusal::because("its bounds are computed"))?;
                     (0..starts.len() as i64).collect()
                 }
             };
@@ -252,7 +261,8 @@ fn before(model: &mut Model, port: Port, order: &Permutation) -> Result<Port, Re
     let inverse = order.inverse();
     let name = model.node(port.node).name.clone();
     if let Some(tensor) = model.constant(port) {
-        let tensor = transposed(tensor, &inverse).ok_or_else(|| Refusal::because("a constant can't be transposed"))?;
+        let tensor =
+            transposed(tensor, &inverse).ok_or_else(|| Refusal::because("a constant can't be transposed"))?;
         return Ok(model.add_constant(name, tensor).into());
     }
     Ok(add_transpose(model, &name, port, &inverse)?.into())
@@ -260,7 +270,8 @@ fn before(model: &mut Model, port: Port, order: &Permutation) -> Result<Port, Re
 
 /// The same for an operand that may have fewer dimensions.
 fn before_broadcast(model: &mut Model, port: Port, order: &Permutation) -> Result<Port, Refusal> {
-    let rank = graph::rank(model, port).ok_or_else(|| Refusal::because("the rank of an operand is not known"))?;
+    let rank =
+        graph::rank(model, port).ok_or_else(|| Refusal::because("the rank of an operand is not known"))?;
     let missing = order.rank().checked_sub(rank).ok_or(Refusal::NoMatch)?;
     let name = model.node(port.node).name.clone();
     if let Some(tensor) = model.constant(port) {
@@ -326,7 +337,8 @@ fn mapped_axis(model: &mut Model, name: &str, port: Port, order: &Permutation) -
 
 /// A list along the transpose's output dimensions as one along its input's.
 fn reordered(model: &mut Model, name: &str, port: Port, order: &Permutation) -> Result<Port, Refusal> {
-    let list = integers(model, port).ok_or_else(|| Refusal::because("an input that runs along its dimensions is computed"))?;
+    let list = integers(model, port)
+        .ok_or_else(|| Refusal::because("an input that runs along its dimensions is computed"))?;
     ensure(list.len() == order.rank(), || {
         format!("an input runs along {} dimensions where the transpose has {}", list.len(), order.rank())
     })?;
