@@ -7,7 +7,7 @@ use crate::{
 };
 use ir::{
     Model, NodeId, Op, Tensor,
-    op::{BinaryKind, Clamp, PadMode, Reshape, Transpose, Unary},
+    op::{BinaryKind, Clamp, Reshape, Transpose, Unary},
 };
 
 pub(crate) const RULES: &[Rule] = &[
