@@ -281,7 +281,8 @@ mod tests {
     #[test]
     fn rounding_is_to_nearest_even_and_agrees_with_the_reference() {
         // Halfway cases, their neighbours, and the ends of the range.
-        let mut values = vec![2049.0, 2051.0, 65519.99, -65519.99, 6.1e-5, 5.9e-8, 2.9802322e-8, 2.9802326e-8];
+        let mut values =
+            vec![2049.0, 2051.0, 65519.99, -65519.99, 6.1e-5, 5.9e-8, 2.9802322e-8, 2.9802326e-8];
         values.extend((0..5000).map(|i| ((i as f32) * 0.731).sin() * 10f32.powi(i % 13 - 8)));
         let (half, _) = converted(&f32s(&values));
         let found = half.view::<f16>().unwrap();
