@@ -288,6 +288,9 @@ fn shift_before(model: &mut Model, id: NodeId) -> Outcome {
     ensure(weighted.unpadded, || {
         "zeros are padded around the data behind the addition; a bias would add to them too".to_owned()
     })?;
+    ensure(Weighted::of(model, shift.x.node).is_none(), || {
+        format!("it is the bias of `{}`, where it costs nothing", model.node(shift.x.node).name)
+    })?;
     let values = input_values(model, &weighted, &shift)?;
     let sums = summed(model, &weighted, &values)?;
     let rank = rank(model, id.into()).ok_or(Refusal::NoMatch)?;
