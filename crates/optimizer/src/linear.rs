@@ -20,6 +20,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "merge shifts", apply: merge_shifts },
     Rule { name: "scale into weights before it", apply: scale_behind },
     Rule { name: "scale into weights behind it", apply: scale_before },
+    Rule { name: "scale past a shift into weights", apply: scale_past_shift },
     Rule { name: "shift into bias behind it", apply: shift_before },
     Rule { name: "gather into weights", apply: gather_before },
     Rule { name: "gather behind elementwise", apply: gather_after_linear },
@@ -279,6 +280,25 @@ fn scale_before(model: &mut Model, id: NodeId) -> Outcome {
     let factors = input_values(model, &weighted, &scale)?;
     let tensor = weighted.scaled(model, &weighted.input, &factors)?;
     Ok(reweighted(model, id, scale.x, tensor)?.into())
+}
+
+/// `weighted(x * s + b)` as `scaled weights of (x + b / s)`, where the shift can't go because of padding.
+fn scale_past_shift(model: &mut Model, id: NodeId) -> Outcome {
+    let weighted = Weighted::of(model, id).filter(|w| !w.unpadded).ok_or(Refusal::NoMatch)?;
+    let shift = Linear::of(model, weighted.data.node).filter(|l| !l.is_scale()).ok_or(Refusal::NoMatch)?;
+    let scale = Linear::of(model, shift.x.node).filter(Linear::is_scale).ok_or(Refusal::NoMatch)?;
+    ensure(sole_consumer(model, shift.x).is_some(), || {
+        format!("`{}` has other uses", model.node(shift.x.node).name)
+    })?;
+    let factors = input_values(model, &weighted, &scale)?;
+    let inverse = map(&scale.tensor(model)?, |v| 1.0 / v).map_err(|e| Refusal::because(e.to_string()))?;
+    let summand = combined(&shift.tensor(model)?, &inverse, BinaryKind::Multiply)?;
+    ensure(summand.to_f64s().iter().all(|v| v.is_finite()), || "it scales by zero".to_owned())?;
+    let tensor = weighted.scaled(model, &weighted.input, &factors)?;
+    let name = model.node(weighted.data.node).name.clone();
+    let summand = model.add_constant(format!("{name}/shift"), summand);
+    let shifted = add_binary(model, name, BinaryKind::Add, scale.x, summand.into())?;
+    Ok(reweighted(model, id, shifted.into(), tensor)?.into())
 }
 
 /// `weighted(x + b)` as `weighted(x) + weights * b`, where no padding stands beside the data.

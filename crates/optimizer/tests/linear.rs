@@ -130,7 +130,7 @@ fn what_is_not_per_channel_stays() {
     let other = net.op(convolution(2, 0), &[x, weights]);
     optimized(&[twice, other])
         .refused("scale into weights before it", "weights are shared")
-        .are("Convolution Convolution Multiply");
+        .are("Convolution Multiply Convolution");
 }
 
 #[test]
