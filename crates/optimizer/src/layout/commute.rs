@@ -250,10 +250,8 @@ pub(crate) fn commute(model: &mut Model, id: NodeId, order: &Permutation) -> Res
 
 /// What stands before a transpose by `order` at `port`: its source, a transposed constant, or an inverse transpose.
 fn before(model: &mut Model, port: Port, order: &Permutation) -> Result<Port, Refusal> {
-    if let Some((found, source)) = transpose(model, port.node) {
-        if found == *order {
-            return Ok(source);
-        }
+    if let Some((_, source)) = transpose(model, port.node).filter(|(found, _)| found == order) {
+        return Ok(source);
     }
     ensure(graph::rank(model, port) == Some(order.rank()), || {
         format!("`{}` is not of the transpose's rank", model.node(port.node).name)

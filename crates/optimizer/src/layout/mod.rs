@@ -31,14 +31,21 @@ pub(crate) fn settle(model: &mut Model, record: &mut Record) -> Result<usize, Mo
         if left == 0 {
             break;
         }
-        changes += sink(model, record)?;
-        changes += rewrite(model, identity::RULES, record)?;
-        changes += rise(model, record)?;
-        changes += rewrite(model, identity::RULES, record)?;
-        changes += rewrite(model, absorb::RULES, record)?;
+        let before = model.clone();
+        let mut moved = sink(model, record)?;
+        moved += rewrite(model, identity::RULES, record)?;
+        moved += rise(model, record)?;
+        moved += rewrite(model, identity::RULES, record)?;
+        moved += rewrite(model, absorb::RULES, record)?;
         model.remove_dead();
         let now = count(model);
-        if now >= left {
+        if now > left {
+            // Where many share one transpose, moving it behind each makes more of them.
+            *model = before;
+            break;
+        }
+        changes += moved;
+        if now == left {
             break;
         }
         left = now;
@@ -154,10 +161,11 @@ fn rise(model: &mut Model, record: &mut Record) -> Result<usize, ModelError> {
             }
         }
         for node in model.topological_order()? {
-            if region.nodes.contains(&node) {
-                if let Err(Refusal::Because(reason)) = sink_through(model, node, &inverse) {
-                    record.refused("raise transpose", &model.node(node).name, reason);
-                }
+            if !region.nodes.contains(&node) {
+                continue;
+            }
+            if let Err(Refusal::Because(reason)) = sink_through(model, node, &inverse) {
+                record.refused("raise transpose", &model.node(node).name, reason);
             }
         }
     }
