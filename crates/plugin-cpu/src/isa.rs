@@ -90,10 +90,18 @@ impl Isa {
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Elements of a vector, and channels of a block.
     const LANES: usize;
+    /// Vectors that fit the registers.
+    const REGISTERS: usize;
     /// A vector.
     type V: Copy;
     /// A truth value per lane.
     type M: Copy;
+
+    /// The token again, for code that was chosen by it.
+    ///
+    /// # Safety
+    /// The machine has the instruction set: there was a token before.
+    unsafe fn assume() -> Self;
 
     /// Runs a kernel with the target features of this instruction set.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out;
@@ -175,9 +183,15 @@ pub(crate) struct Portable(());
 
 impl Simd for Portable {
     const LANES: usize = 8;
+    // Of the 16 that the target has, of half the size.
+    const REGISTERS: usize = 8;
     type V = wide::f32x8;
     type M = wide::f32x8;
 
+    #[inline(always)]
+    unsafe fn assume() -> Self {
+        Self(())
+    }
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         kernel.run(self)
@@ -355,9 +369,14 @@ mod x86 {
 
     impl Simd for Avx512 {
         const LANES: usize = 16;
+        const REGISTERS: usize = 32;
         type V = __m512;
         type M = __mmask16;
 
+        #[inline(always)]
+        unsafe fn assume() -> Self {
+            Self(())
+        }
         #[inline(always)]
         fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
             // SAFETY: the token proves that the machine has the features.
@@ -437,9 +456,14 @@ mod x86 {
 
     impl Simd for Avx2 {
         const LANES: usize = 8;
+        const REGISTERS: usize = 16;
         type V = __m256;
         type M = __m256;
 
+        #[inline(always)]
+        unsafe fn assume() -> Self {
+            Self(())
+        }
         #[inline(always)]
         fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
             // SAFETY: the token proves that the machine has the features.

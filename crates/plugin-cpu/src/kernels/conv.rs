@@ -1,10 +1,15 @@
 //! Convolution on the blocked layout, weights packed when it is made.
 
-use super::post::{PostOps, Sum};
+use super::{
+    conv_tile::{AnyStep, Blocks, Column, Tile, TileFn, max_pixels, tile},
+    post::{PostOps, Sum},
+};
 use crate::{
-    isa::Isa,
+    isa::{Isa, Kernel, Simd},
     pool::{Pool, Shards, part},
 };
+use aligned_vec::{AVec, ConstAlign};
+use std::ops::Range;
 
 /// The geometry of a two-dimensional convolution (one dimension is a height of one).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,12 +64,122 @@ pub(crate) enum Addend<'a> {
     Output,
 }
 
+/// Numbers that start on a cache line.
+pub(super) type Floats = AVec<f32, ConstAlign<64>>;
+
+/// Bytes of input that one group of output channels passes over before the next one does: with the weights of the
+/// group it stays in the second-level cache (1 MiB here, rarely less than 512 KiB).
+const CHUNK_BYTES: usize = 320 << 10;
+
 /// A convolution, ready to run.
 pub(crate) struct Conv {
     isa: Isa,
     shape: ConvShape,
-    weights: Vec<f32>,
+    /// The geometry that runs: the same, or one long row.
+    geometry: ConvShape,
+    weights: Floats,
+    bias: Floats,
     post: PostOps,
+    outs: Vec<OutTile>,
+    spans: Vec<Span>,
+    /// The columns of each span, one after the other.
+    columns: Vec<Column>,
+    /// Rows of output in a chunk, and spans if it is part of a row.
+    chunk: usize,
+}
+
+/// Blocks of output channels that are computed together.
+pub(super) struct OutTile {
+    /// The first block.
+    pub(super) block: usize,
+    /// Blocks.
+    pub(super) count: usize,
+    /// Blocks of input channels that they depend on.
+    pub(super) sources: Range<usize>,
+    /// Input channels of the last of them.
+    pub(super) last_depth: usize,
+    /// Where their weights start.
+    pub(super) weights: usize,
+}
+
+/// Pixels of a row that are computed together.
+struct Span {
+    x: usize,
+    pixels: usize,
+    /// Kernels for 1, 2 and 4 blocks.
+    kernels: [Option<TileFn>; 3],
+}
+
+/// Splits the blocks of output channels into tiles of at most `most`: 1, 2 or 4.
+pub(super) fn out_tiles(blocks: usize, most: usize) -> Vec<(usize, usize)> {
+    let mut tiles = Vec::new();
+    let mut block = 0;
+    while block < blocks {
+        let mut count = most;
+        while count > blocks - block {
+            count /= 2;
+        }
+        tiles.push((block, count));
+        block += count;
+    }
+    tiles
+}
+
+/// Index of the kernel for so many blocks.
+pub(super) fn by_count(count: usize) -> usize {
+    count.trailing_zeros() as usize
+}
+
+/// The taps of an axis that touch the input at output `at`.
+pub(super) fn taps(shape: &ConvShape, axis: usize, at: usize) -> Range<usize> {
+    let dilation = shape.dilation[axis];
+    let start = at * shape.stride[axis];
+    let pad = shape.pad_begin[axis];
+    let first = pad.saturating_sub(start).div_ceil(dilation).min(shape.kernel[axis]);
+    let end = (shape.input[axis] + pad).saturating_sub(start).div_ceil(dilation).min(shape.kernel[axis]);
+    first..end.max(first)
+}
+
+/// Chooses the kernels of a span.
+struct Choose {
+    pixels: usize,
+    counts: [bool; 3],
+    stride: usize,
+}
+
+impl Kernel for Choose {
+    type Out = [Option<TileFn>; 3];
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Out {
+        std::array::from_fn(|i| {
+            self.counts[i].then(|| match self.stride {
+                1 => tile::<S, Blocks<1>>(s, self.pixels, 1 << i),
+                2 => tile::<S, Blocks<2>>(s, self.pixels, 1 << i),
+                _ => tile::<S, AnyStep>(s, self.pixels, 1 << i),
+            })
+        })
+    }
+}
+
+/// [`max_pixels`] of an instruction set chosen at run time.
+pub(super) struct Most(pub(super) usize);
+
+impl Kernel for Most {
+    type Out = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        max_pixels::<S>(self.0)
+    }
+}
+
+/// Copies one number per output channel into blocks, the rest zero.
+pub(super) fn pack_bias(bias: Option<&Vec<f32>>, channels: usize, block: usize) -> Floats {
+    let mut packed = Floats::new(64);
+    packed.resize(channels.next_multiple_of(block), 0.0);
+    if let Some(bias) = bias {
+        packed[..channels].copy_from_slice(bias);
+    }
+    packed
 }
 
 impl Conv {
@@ -73,85 +188,209 @@ impl Conv {
     /// # Panics
     /// If the lengths do not fit the shape.
     pub(crate) fn new(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Self {
-        assert_eq!(
-            weights.len(),
-            shape.out_channels * shape.in_channels / shape.groups * shape.kernel[0] * shape.kernel[1]
-        );
+        let [kh, kw] = shape.kernel;
+        let (ic, oc) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
+        assert_eq!(weights.len(), shape.out_channels * ic * kh * kw, "weights of {shape:?}");
         assert!(post.bias.as_ref().is_none_or(|bias| bias.len() == shape.out_channels));
-        Self { isa, shape, weights: weights.to_vec(), post }
+        let b = isa.block();
+        let mut geometry = shape;
+        if shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.input == shape.output {
+            let pixels = shape.input[0] * shape.input[1];
+            (geometry.input, geometry.output, geometry.pad_begin) = ([1, pixels], [1, pixels], [0, 0]);
+        }
+        let width = geometry.output[1];
+        // Few pixels need more channels to keep the multipliers busy.
+        let most_blocks = if width <= 4.min(isa.dispatch(Most(4))) { 4 } else { 2 };
+        let mut outs = Vec::new();
+        let mut packed = Floats::new(64);
+        for (block, count) in out_tiles(shape.out_channels.div_ceil(b), most_blocks) {
+            // The groups of these channels, and the blocks of their inputs: of other groups the weights are zero.
+            let (first, last) = (block * b / oc, ((block + count) * b).min(shape.out_channels).div_ceil(oc));
+            let sources = first * ic / b..(last * ic).div_ceil(b);
+            let last_depth = (shape.in_channels - (sources.end - 1) * b).min(b);
+            let weights_at = packed.len();
+            for source in sources.clone() {
+                let depth = if source + 1 == sources.end { last_depth } else { b };
+                for tap in 0..kh * kw {
+                    for i in source * b..source * b + depth {
+                        for o in block * b..(block + count) * b {
+                            let inside = o < shape.out_channels && o / oc == i / ic;
+                            let at = (o * ic + i % ic) * kh * kw + tap;
+                            packed.push(if inside { weights[at] } else { 0.0 });
+                        }
+                    }
+                }
+            }
+            outs.push(OutTile { block, count, sources, last_depth, weights: weights_at });
+        }
+        let mut most = isa.dispatch(Most(most_blocks));
+        if geometry.stride[1] > 2 {
+            most = most.min(6);
+        }
+        let counts = std::array::from_fn(|i| outs.iter().any(|out| by_count(out.count) == i));
+        let tiles = width.div_ceil(most);
+        let (mut spans, mut columns) = (Vec::new(), Vec::new());
+        for i in 0..tiles {
+            let Range { start: x, end } = part(width, i, tiles);
+            let pixels = end - x;
+            let kernels = isa.dispatch(Choose { pixels, counts, stride: geometry.stride[1] });
+            spans.push(Span { x, pixels, kernels });
+            for kx in 0..kw {
+                let start = (x * geometry.stride[1] + kx * geometry.dilation[1]) as isize
+                    - geometry.pad_begin[1] as isize;
+                let from = |column: isize| {
+                    let distance = (column - start).max(0) as usize;
+                    distance.div_ceil(geometry.stride[1]).min(pixels)
+                };
+                let (lo, hi) = (from(0), from(geometry.input[1] as isize));
+                columns.push(Column { lo, hi, offset: start * b as isize, taps: 1 });
+            }
+        }
+        let row_bytes = 4 * shape.in_channels * geometry.input[1] * geometry.stride[0].min(kh);
+        let chunk = CHUNK_BYTES / (row_bytes / tiles).max(1);
+        // Whole rows, where more than one fits.
+        let chunk = if chunk > tiles { chunk / tiles * tiles } else { chunk.max(1) };
+        let bias = pack_bias(post.bias.as_ref(), shape.out_channels, b);
+        Self { isa, shape, geometry, weights: packed, bias, post, outs, spans, columns, chunk }
     }
 
     /// The name of the kernel, for profiles.
     pub(crate) fn name(&self) -> &'static str {
-        "direct"
+        if self.shape.kernel == [1, 1] { "direct_1x1" } else { "direct" }
     }
 
     /// Runs it: `src` is `[batch, in_channels, input]`, `dst` `[batch, out_channels, output]`, both blocked.
+    ///
+    /// # Panics
+    /// If a slice is too short, or there is an addend and no [`Sum`] or the other way round.
     pub(crate) fn run(&self, pool: &mut Pool, src: Blocked, dst: BlockedMut, addend: Addend) {
-        let shape = &self.shape;
+        let (shape, g) = (&self.shape, &self.geometry);
         let b = self.isa.block();
-        let (ic, oc) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
-        let [ih, iw] = shape.input;
-        let [oh, ow] = shape.output;
-        let [kh, kw] = shape.kernel;
-        let blocks = shape.out_channels.div_ceil(b);
-        assert!(dst.data.len() >= (shape.batch - 1) * dst.batch_stride + blocks * oh * ow * b);
+        let pixels = g.output[0] * g.output[1];
+        let src_block = g.input[0] * g.input[1] * b;
+        let extent = |stride: usize, image: usize| (shape.batch - 1) * stride + image;
+        assert!(src.data.len() >= extent(src.batch_stride, shape.in_channels.div_ceil(b) * src_block));
+        let dst_image = shape.out_channels.div_ceil(b) * pixels * b;
+        assert!(dst.data.len() >= extent(dst.batch_stride, dst_image));
         let out = Shards::new(dst.data);
-        let add_in_place = matches!(addend, Addend::Output);
+        let target = Target::new(&self.post, addend, dst_image, shape.batch);
+        let tiles = g.output[0] * self.spans.len();
         pool.run(&|index, count| {
-            for at in part(shape.batch * blocks * oh, index, count) {
-                let (n, o, y) = (at / oh / blocks, at / oh % blocks, at % oh);
-                for x in 0..ow {
-                    let place = n * dst.batch_stride + ((o * oh + y) * ow + x) * b;
-                    let mut sums = [0.0f32; 16];
-                    for lane in 0..b.min(shape.out_channels - o * b) {
-                        let c = o * b + lane;
-                        let mut sum = self.post.bias.as_ref().map_or(0.0, |bias| bias[c]);
-                        for i in 0..ic {
-                            let channel = c / oc * ic + i;
-                            for ky in 0..kh {
-                                for kx in 0..kw {
-                                    let sy = y * shape.stride[0] + ky * shape.dilation[0];
-                                    let sx = x * shape.stride[1] + kx * shape.dilation[1];
-                                    let (Some(sy), Some(sx)) = (
-                                        sy.checked_sub(shape.pad_begin[0]),
-                                        sx.checked_sub(shape.pad_begin[1]),
-                                    ) else {
-                                        continue;
-                                    };
-                                    if sy < ih && sx < iw {
-                                        let at = n * src.batch_stride
-                                            + ((channel / b * ih + sy) * iw + sx) * b
-                                            + channel % b;
-                                        sum +=
-                                            src.data[at] * self.weights[((c * ic + i) * kh + ky) * kw + kx];
-                                    }
-                                }
-                            }
+            let mine = part(shape.batch * tiles * self.outs.len(), index, count);
+            let mut at = 0;
+            for image in 0..shape.batch {
+                for first in (0..tiles).step_by(self.chunk) {
+                    let chunk = self.chunk.min(tiles - first);
+                    for o in &self.outs {
+                        let own = mine.start.saturating_sub(at)..mine.end.saturating_sub(at).min(chunk);
+                        at += chunk;
+                        for t in own {
+                            let (y, x) = ((first + t) / self.spans.len(), (first + t) % self.spans.len());
+                            let span = &self.spans[x];
+                            let place = (o.block * pixels + y * g.output[1] + span.x) * b;
+                            let rows = taps(g, 0, y);
+                            let top = (y * g.stride[0]) as isize - g.pad_begin[0] as isize;
+                            let tile = Tile {
+                                src: src.data.as_ptr().wrapping_offset(
+                                    (image * src.batch_stride + o.sources.start * src_block) as isize
+                                        + top * (g.input[1] * b) as isize,
+                                ),
+                                weights: self.weights[o.weights..].as_ptr(),
+                                dst: out.get().wrapping_add(image * dst.batch_stride + place),
+                                addend: std::ptr::null(),
+                                bias: self.bias[o.block * b..].as_ptr(),
+                                dst_block: pixels * b,
+                                src_block,
+                                blocks: o.sources.len(),
+                                depth: b,
+                                last_depth: o.last_depth,
+                                kernel: g.kernel,
+                                row_begin: rows.start,
+                                row_end: rows.end,
+                                row_stride: g.dilation[0] * g.input[1] * b,
+                                columns: &self.columns[x * g.kernel[1]..][..g.kernel[1]],
+                                step: g.stride[1] * b,
+                                pixels: span.pixels,
+                                add_before: false,
+                                add_after: false,
+                                lo: 0.0,
+                                hi: 0.0,
+                            };
+                            let kernel = span.kernels[by_count(o.count)].expect("chosen for these counts");
+                            // SAFETY: rows and columns are those that touch the input, which is as long as the
+                            // shape says, and so is the output; the tiles are disjoint.
+                            unsafe {
+                                target.run(self.isa, kernel, tile, o, image, place, shape.out_channels)
+                            };
                         }
-                        sums[lane] = sum;
-                    }
-                    // SAFETY: `place` is a block within `dst`, checked above, and of this thread only.
-                    unsafe {
-                        let to = out.get().add(place);
-                        let mut old = [0.0f32; 16];
-                        let add = match addend {
-                            Addend::Of(addend) => addend.data[place..][..b].as_ptr(),
-                            _ if add_in_place => {
-                                to.copy_to_nonoverlapping(old.as_mut_ptr(), b);
-                                old.as_ptr()
-                            }
-                            _ => {
-                                assert_eq!(self.post.sum, Sum::None);
-                                old.as_ptr()
-                            }
-                        };
-                        to.copy_from_nonoverlapping(sums.as_ptr(), b);
-                        let lanes = b.min(shape.out_channels - o * b);
-                        self.post.finish(self.isa, to, add, 1, o * b, lanes);
                     }
                 }
             }
         });
+    }
+}
+
+/// What happens to a tile's sums.
+pub(super) struct Target<'a> {
+    post: &'a PostOps,
+    addend: Addend<'a>,
+    bounds: Option<(f32, f32)>,
+}
+
+impl<'a> Target<'a> {
+    /// # Panics
+    /// If there is an addend and no [`Sum`] or the other way round, or it is too short.
+    pub(super) fn new(post: &'a PostOps, addend: Addend<'a>, image: usize, batch: usize) -> Self {
+        assert_eq!(post.sum == Sum::None, matches!(addend, Addend::None), "an addend where none is summed");
+        if let Addend::Of(addend) = addend {
+            assert!(addend.data.len() >= (batch - 1) * addend.batch_stride + image);
+        }
+        Self { post, addend, bounds: post.activation.bounds() }
+    }
+
+    /// Runs a kernel on a tile that stands at `place` of its image, and what follows.
+    ///
+    /// # Safety
+    /// As [`TileFn`], but for the fields that follow from the post-operations; the tile is this thread's.
+    #[inline(always)]
+    pub(super) unsafe fn run(
+        &self,
+        isa: Isa,
+        kernel: TileFn,
+        mut tile: Tile,
+        out: &OutTile,
+        image: usize,
+        place: usize,
+        channels: usize,
+    ) {
+        tile.addend = match self.addend {
+            Addend::None => std::ptr::null(),
+            Addend::Of(addend) => addend.data[image * addend.batch_stride + place..].as_ptr(),
+            Addend::Output => tile.dst,
+        };
+        if let Some((lo, hi)) = self.bounds {
+            (tile.lo, tile.hi) = (lo, hi);
+            tile.add_before = self.post.sum == Sum::BeforeActivation;
+            tile.add_after = self.post.sum == Sum::AfterActivation;
+            // SAFETY: the caller's.
+            return unsafe { kernel(&tile) };
+        }
+        (tile.lo, tile.hi) = (f32::NEG_INFINITY, f32::INFINITY);
+        let b = isa.block();
+        // The kernel overwrites what the output holds, so that goes first into the sum or comes after it.
+        let in_place = matches!(self.addend, Addend::Output);
+        assert!(!in_place || self.post.sum == Sum::BeforeActivation, "adds to the output after a function");
+        tile.add_before = in_place;
+        // SAFETY: the caller's; `finish` stays within the tile.
+        unsafe {
+            kernel(&tile);
+            for j in 0..out.count {
+                let channel = (out.block + j) * b;
+                let lanes = b.min(channels - channel);
+                let (dst, addend) =
+                    (tile.dst.add(j * tile.dst_block), tile.addend.wrapping_add(j * tile.dst_block));
+                self.post.finish(isa, dst, (!in_place).then_some(addend), tile.pixels, channel, lanes);
+            }
+        }
     }
 }

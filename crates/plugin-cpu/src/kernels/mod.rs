@@ -4,5 +4,8 @@
 //! beyond `C` in the last block are zero.
 
 pub(crate) mod conv;
+#[cfg(test)]
+mod conv_tests;
+mod conv_tile;
 pub(crate) mod math;
 pub(crate) mod post;

@@ -160,7 +160,7 @@ fn elu<S: Simd>(s: S, x: S::V, alpha: f32) -> S::V {
 struct Finish<'a> {
     post: &'a PostOps,
     tile: *mut f32,
-    addend: *const f32,
+    addend: Option<*const f32>,
     pixels: usize,
     channel: usize,
     lanes: usize,
@@ -176,12 +176,12 @@ impl Kernel for Finish<'_> {
             unsafe {
                 let at = self.tile.add(i * S::LANES);
                 let mut x = s.load(at);
-                if self.post.sum == Sum::BeforeActivation {
-                    x = s.add(x, s.load(self.addend.add(i * S::LANES)));
+                if let (Sum::BeforeActivation, Some(addend)) = (self.post.sum, self.addend) {
+                    x = s.add(x, s.load(addend.add(i * S::LANES)));
                 }
                 x = self.post.activation.vector(s, x, self.channel, self.lanes);
-                if self.post.sum == Sum::AfterActivation {
-                    x = s.add(x, s.load(self.addend.add(i * S::LANES)));
+                if let (Sum::AfterActivation, Some(addend)) = (self.post.sum, self.addend) {
+                    x = s.add(x, s.load(addend.add(i * S::LANES)));
                 }
                 if self.lanes < S::LANES {
                     // What is beyond the last channel stays zero whatever the function makes of it.
@@ -200,12 +200,13 @@ impl PostOps {
     /// is the first channel of the block, `lanes` how many of the block there are.
     ///
     /// # Safety
-    /// `pixels` blocks can be read and written at `tile`, and read at `addend` unless there is no sum.
+    /// `pixels` blocks can be read and written at `tile`, and read at `addend` if it is given (it is not where the
+    /// kernel has added it).
     pub(crate) unsafe fn finish(
         &self,
         isa: Isa,
         tile: *mut f32,
-        addend: *const f32,
+        addend: Option<*const f32>,
         pixels: usize,
         channel: usize,
         lanes: usize,

@@ -1,0 +1,290 @@
+//! Convolutions on every instruction set against the sum as the definition writes it.
+
+use super::{
+    conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+    post::{Activation, PostOps, Sum},
+};
+use crate::{isa::Isa, pool::Pool};
+
+/// Numbers that a seed makes, so that a failure can be had again.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    /// A number below `n`.
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % n
+    }
+    /// One of some.
+    pub(super) fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+    /// Numbers in -1..1.
+    pub(super) fn vec(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.below(20001) as f32 / 10000.0 - 1.0).collect()
+    }
+}
+
+/// NCHW into blocks.
+pub(super) fn block(isa: Isa, src: &[f32], [n, c, hw]: [usize; 3]) -> Vec<f32> {
+    let b = isa.block();
+    let mut out = vec![0.0; n * c.div_ceil(b) * hw * b];
+    for (i, x) in src.iter().enumerate() {
+        let (n, c_, p) = (i / hw / c, i / hw % c, i % hw);
+        out[((n * c.div_ceil(b) + c_ / b) * hw + p) * b + c_ % b] = *x;
+    }
+    out
+}
+
+/// Sums in f64, NCHW.
+pub(super) fn reference(shape: &ConvShape, src: &[f32], weights: &[f32]) -> Vec<f64> {
+    let (ic, oc) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
+    let [[ih, iw], [oh, ow], [kh, kw]] = [shape.input, shape.output, shape.kernel];
+    let mut out = Vec::new();
+    for n in 0..shape.batch {
+        for c in 0..shape.out_channels {
+            for y in 0..oh {
+                for x in 0..ow {
+                    let mut sum = 0.0;
+                    for i in 0..ic {
+                        let plane = (n * shape.in_channels + c / oc * ic + i) * ih;
+                        for ky in 0..kh {
+                            for kx in 0..kw {
+                                let sy = (y * shape.stride[0] + ky * shape.dilation[0])
+                                    .wrapping_sub(shape.pad_begin[0]);
+                                let sx = (x * shape.stride[1] + kx * shape.dilation[1])
+                                    .wrapping_sub(shape.pad_begin[1]);
+                                if sy < ih && sx < iw {
+                                    sum += f64::from(src[(plane + sy) * iw + sx])
+                                        * f64::from(weights[((c * ic + i) * kh + ky) * kw + kx]);
+                                }
+                            }
+                        }
+                    }
+                    out.push(sum);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// A geometry at the edges of blocks and tiles.
+pub(super) fn random_shape(r: &mut Random, groups: usize) -> ConvShape {
+    loop {
+        let channels = [1, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48];
+        let kernel = [r.of(&[1, 1, 2, 3, 3, 4, 5, 7]), r.of(&[1, 1, 2, 3, 3, 4, 5, 7])];
+        let stride = [1 + r.below(3), 1 + r.below(3)];
+        let dilation = [1 + r.below(2), 1 + r.below(2)];
+        let input = [1 + r.below(12), 1 + r.below(40)];
+        let pads = [[r.below(kernel[0]), r.below(kernel[0])], [r.below(kernel[1]), r.below(kernel[1])]];
+        let span = |i: usize| (kernel[i] - 1) * dilation[i] + 1;
+        let output = [0, 1].map(|i: usize| {
+            let padded = input[i] + pads[i][0] + pads[i][1];
+            (padded + stride[i]).checked_sub(span(i)).map_or(0, |room| room / stride[i])
+        });
+        if output[0] == 0 || output[1] == 0 {
+            continue;
+        }
+        let (in_channels, out_channels) = match groups {
+            1 => (r.of(&channels), r.of(&channels)),
+            _ => (groups * r.of(&[1, 3, 8, 16]), groups * r.of(&[1, 2, 8, 16])),
+        };
+        return ConvShape {
+            batch: 1 + r.below(2),
+            groups,
+            in_channels,
+            out_channels,
+            input,
+            output,
+            kernel,
+            stride,
+            dilation,
+            pad_begin: [pads[0][0], pads[1][0]],
+        };
+    }
+}
+
+/// Compares a result with sums in f64 of so many terms of magnitude one at most.
+#[track_caller]
+pub(super) fn compare(what: &str, actual: &[f32], expected: &[f32], terms: usize) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    let tolerance = 2e-6 * (terms as f32).sqrt().max(1.0);
+    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
+        assert!((a - e).abs() <= tolerance * e.abs().max(1.0), "{what}: element {i} is {a}, not {e}");
+    }
+}
+
+fn scalar(activation: &Activation, x: f64, channel: usize) -> f64 {
+    match activation {
+        Activation::None => x,
+        Activation::Relu => x.max(0.0),
+        Activation::Clamp(lo, hi) => x.clamp(f64::from(*lo), f64::from(*hi)),
+        Activation::PRelu(slopes) if x < 0.0 => x * f64::from(slopes[channel]),
+        Activation::PRelu(_) => x,
+        Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        Activation::Swish(_) => x / (1.0 + (-x).exp()),
+        other => unreachable!("{other:?} is tested by itself"),
+    }
+}
+
+#[test]
+fn random_geometry_on_every_instruction_set() {
+    let mut r = Random(7);
+    for case in 0..220 {
+        let groups = r.of(&[1, 1, 1, 2, 3, 4]);
+        let shape = random_shape(&mut r, groups);
+        let ConvShape { batch, in_channels, out_channels, .. } = shape;
+        let [pixels_in, pixels] = [shape.input, shape.output].map(|[h, w]| h * w);
+        let src = r.vec(batch * in_channels * pixels_in);
+        let terms = in_channels / shape.groups * shape.kernel[0] * shape.kernel[1];
+        let weights = r.vec(out_channels * terms);
+        let bias = (r.below(3) > 0).then(|| r.vec(out_channels));
+        let add = r.vec(batch * out_channels * pixels);
+        let activation = match r.below(6) {
+            0 => Activation::None,
+            1 => Activation::Clamp(0.25, 0.75),
+            2 => Activation::PRelu(r.vec(out_channels)),
+            3 => Activation::Sigmoid,
+            4 => Activation::Swish(1.0),
+            _ => Activation::Relu,
+        };
+        let sum = r.of(&[Sum::None, Sum::BeforeActivation, Sum::AfterActivation]);
+        let in_place = sum == Sum::BeforeActivation && r.below(2) == 0;
+        let expected: Vec<f32> = reference(&shape, &src, &weights)
+            .iter()
+            .enumerate()
+            .map(|(i, x)| {
+                let c = i / pixels % out_channels;
+                let x = x + bias.as_ref().map_or(0.0, |bias| f64::from(bias[c]));
+                let add = f64::from(add[i]);
+                (match sum {
+                    Sum::None => scalar(&activation, x, c),
+                    Sum::BeforeActivation => scalar(&activation, x + add, c),
+                    Sum::AfterActivation => scalar(&activation, x, c) + add,
+                }) as f32
+            })
+            .collect();
+        for isa in Isa::available() {
+            let src = block(isa, &src, [batch, in_channels, pixels_in]);
+            let add = block(isa, &add, [batch, out_channels, pixels]);
+            let expected = block(isa, &expected, [batch, out_channels, pixels]);
+            let post = PostOps { bias: bias.clone(), sum, activation: activation.clone() };
+            let conv = Conv::new(isa, shape, &weights, post);
+            let run = |threads| {
+                let mut dst = if in_place { add.clone() } else { vec![f32::NAN; expected.len()] };
+                let addend = match (sum, in_place) {
+                    (Sum::None, _) => Addend::None,
+                    (_, true) => Addend::Output,
+                    _ => Addend::Of(Blocked { data: &add, batch_stride: add.len() / batch }),
+                };
+                let src = Blocked { data: &src, batch_stride: src.len() / batch };
+                let batch_stride = dst.len() / batch;
+                let to = BlockedMut { data: &mut dst, batch_stride };
+                conv.run(&mut Pool::new(threads), src, to, addend);
+                dst
+            };
+            let what = format!("case {case} {} {shape:?} {activation:?} {sum:?}", isa.name());
+            let one = run(1);
+            compare(&what, &one, &expected, terms);
+            let bits = |v: Vec<f32>| v.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert!(bits(run(2)) == bits(one), "{what}: two threads, other bits");
+        }
+    }
+}
+
+/// Prints GFLOP/s of the layers that matter: `cargo test --release -p plugin-cpu speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn speed_of_convolution() {
+    let isa = Isa::best();
+    let mut pool = Pool::new(1);
+    println!("{}", isa.name());
+    // in, out, side, kernel, stride
+    for [ic, oc, h, w, kh, kw, stride] in [
+        [64, 64, 56, 56, 1, 1, 1],
+        [64, 256, 56, 56, 1, 1, 1],
+        [256, 64, 56, 56, 1, 1, 1],
+        [256, 128, 56, 56, 1, 1, 2],
+        [128, 512, 28, 28, 1, 1, 1],
+        [512, 128, 28, 28, 1, 1, 1],
+        [256, 1024, 14, 14, 1, 1, 1],
+        [1024, 256, 14, 14, 1, 1, 1],
+        [512, 2048, 7, 7, 1, 1, 1],
+        [2048, 512, 7, 7, 1, 1, 1],
+        [64, 64, 56, 56, 3, 3, 1],
+        [128, 128, 28, 28, 3, 3, 1],
+        [256, 256, 14, 14, 3, 3, 1],
+        [512, 512, 7, 7, 3, 3, 1],
+        [128, 128, 56, 56, 3, 3, 2],
+        [64, 64, 224, 224, 3, 3, 1],
+        [256, 256, 56, 56, 3, 3, 1],
+        [128, 32, 28, 28, 3, 3, 1],
+        [192, 192, 17, 17, 1, 7, 1],
+        [192, 192, 17, 17, 7, 1, 1],
+        [48, 64, 35, 35, 5, 5, 1],
+        [80, 192, 73, 73, 3, 3, 1],
+        [32, 16, 112, 112, 1, 1, 1],
+        [16, 96, 112, 112, 1, 1, 1],
+        [144, 24, 56, 56, 1, 1, 1],
+        [24, 144, 56, 56, 1, 1, 1],
+        [960, 160, 7, 7, 1, 1, 1],
+        [320, 1280, 7, 7, 1, 1, 1],
+        [1152, 48, 1, 1, 1, 1, 1],
+    ] {
+        let pad = [(kh - 1) / 2, (kw - 1) / 2];
+        let output = [(h - 1) / stride + 1, (w - 1) / stride + 1];
+        let shape = ConvShape {
+            batch: 1,
+            groups: 1,
+            in_channels: ic,
+            out_channels: oc,
+            input: [h, w],
+            output,
+            kernel: [kh, kw],
+            stride: [stride, stride],
+            dilation: [1, 1],
+            pad_begin: pad,
+        };
+        let mut r = Random(1);
+        let post = PostOps { bias: Some(r.vec(oc)), sum: Sum::None, activation: Activation::Relu };
+        let weights = r.vec(oc * ic * kh * kw);
+        let conv = Conv::new(isa, shape, &weights, post);
+        let data = block(isa, &r.vec(ic * h * w), [1, ic, h * w]);
+        let mut dst = block(isa, &r.vec(oc * output[0] * output[1]), [1, oc, output[0] * output[1]]);
+        let best = best_of(|| {
+            let src = Blocked { data: &data, batch_stride: data.len() };
+            let batch_stride = dst.len();
+            conv.run(&mut pool, src, BlockedMut { data: &mut dst, batch_stride }, Addend::None);
+        });
+        let flop = 2.0 * (oc * ic * kh * kw * output[0] * output[1]) as f64;
+        println!(
+            "{ic:5} -> {oc:5} {h:3}x{w:3} {kh}x{kw} /{stride} {:7.1} us {:6.1} GFLOP/s",
+            best * 1e6,
+            flop / best / 1e9
+        );
+    }
+}
+
+/// Processor seconds of the fastest of many runs: other processes do not count.
+pub(super) fn best_of(mut f: impl FnMut()) -> f64 {
+    let on_cpu = || -> f64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
+        stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("nanoseconds first") / 1e9
+    };
+    let start = std::time::Instant::now();
+    let (mut best, mut runs) = (f64::INFINITY, 1);
+    while start.elapsed().as_secs_f64() < 0.3 {
+        let now = on_cpu();
+        for _ in 0..runs {
+            f();
+        }
+        let took = on_cpu() - now;
+        best = best.min(took / f64::from(runs));
+        // Long enough that the clock's own cost is lost in it.
+        if took < 5e-4 {
+            runs *= 2;
+        }
+    }
+    best
+}

@@ -1,0 +1,269 @@
+//! The inner kernel of direct convolution: a tile of pixels times output channels, held in registers.
+//!
+//! For each tap and input channel, one vector of weights per channel block meets one broadcast input per pixel.
+//! The tile is unrolled by a macro and not by loops, which the compiler stops unrolling at 14 pixels.
+
+use crate::isa::{Kernel, Simd};
+use std::marker::PhantomData;
+
+/// Which pixels of a tile a column of taps touches; the others would read padding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Column {
+    /// The first pixel that reads the input.
+    pub(super) lo: usize,
+    /// One past the last.
+    pub(super) hi: usize,
+    /// From [`Tile::src`] to the input of the tile's first pixel, in elements.
+    pub(super) offset: isize,
+    /// Taps that lie side by side, and are run as one.
+    pub(super) taps: usize,
+}
+
+/// One tile to compute.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<'a> {
+    /// Column 0 of the input row of tap row 0, which may lie in padding.
+    pub(super) src: *const f32,
+    /// `[block of in channels][tap row][tap column][in channel][NB][LANES]`
+    pub(super) weights: *const f32,
+    /// First pixel of the first output block.
+    pub(super) dst: *mut f32,
+    /// The same of the tensor to add.
+    pub(super) addend: *const f32,
+    /// `[NB][LANES]`
+    pub(super) bias: *const f32,
+    /// Elements from one output block to the next.
+    pub(super) dst_block: usize,
+    /// Elements from one block of input channels to the next.
+    pub(super) src_block: usize,
+    /// Blocks of input channels.
+    pub(super) blocks: usize,
+    /// Input channels of a block, and of the last one.
+    pub(super) depth: usize,
+    /// Input channels of the last block.
+    pub(super) last_depth: usize,
+    /// Tap rows and columns of the kernel.
+    pub(super) kernel: [usize; 2],
+    /// The first tap row that touches the input.
+    pub(super) row_begin: usize,
+    /// One past the last.
+    pub(super) row_end: usize,
+    /// Elements from one tap row's input to the next.
+    pub(super) row_stride: usize,
+    /// The tap columns.
+    pub(super) columns: &'a [Column],
+    /// Elements from one pixel to the next, for [`AnyStep`].
+    pub(super) step: usize,
+    /// Pixels to store, at most the tile's.
+    pub(super) pixels: usize,
+    /// Add `addend` before the bounds.
+    pub(super) add_before: bool,
+    /// Add `addend` after the bounds.
+    pub(super) add_after: bool,
+    /// The bounds of the result.
+    pub(super) lo: f32,
+    /// The upper one.
+    pub(super) hi: f32,
+}
+
+/// The distance of a tile's pixels in the input.
+pub(super) trait Step: Copy + 'static {
+    /// Elements from pixel 0 to pixel `m`.
+    fn offset<S: Simd>(m: usize, step: usize) -> usize;
+}
+
+/// `N` blocks: a stride of `N` in blocked layout.
+#[derive(Clone, Copy)]
+pub(super) struct Blocks<const N: usize>;
+/// `N` elements: pixels of `N` interleaved channels.
+#[derive(Clone, Copy)]
+pub(super) struct Elements<const N: usize>;
+/// What [`Tile::step`] says.
+#[derive(Clone, Copy)]
+pub(super) struct AnyStep;
+
+impl<const N: usize> Step for Blocks<N> {
+    #[inline(always)]
+    fn offset<S: Simd>(m: usize, _: usize) -> usize {
+        m * N * S::LANES
+    }
+}
+impl<const N: usize> Step for Elements<N> {
+    #[inline(always)]
+    fn offset<S: Simd>(m: usize, _: usize) -> usize {
+        m * N
+    }
+}
+impl Step for AnyStep {
+    #[inline(always)]
+    fn offset<S: Simd>(m: usize, step: usize) -> usize {
+        m * step
+    }
+}
+
+/// Repeats a body for constants below a bound, as code.
+macro_rules! unroll {
+    ($i:ident < $n:expr, $body:block) => {
+        unroll!(@ $i $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    (@ $i:ident $n:expr, $body:block, $($k:literal)*) => {
+        $({ const $i: usize = $k; if $i < $n $body })*
+    };
+}
+
+/// Pixels that a tile of `nb` blocks may have: accumulators, weights and one broadcast fit the registers.
+pub(super) const fn max_pixels<S: Simd>(nb: usize) -> usize {
+    match (S::REGISTERS, nb) {
+        (32, 4) => 6,
+        (32, _) => 14,
+        (16, 1) => 12,
+        (16, 2) => 6,
+        (16, _) => 3,
+        (_, 1) => 4,
+        (_, 2) => 2,
+        _ => 1,
+    }
+}
+
+/// A tile of `MR` pixels by `NB` blocks.
+struct Run<'a, P, const MR: usize, const NB: usize>(&'a Tile<'a>, PhantomData<P>);
+
+impl<P: Step, const MR: usize, const NB: usize> Kernel for Run<'_, P, MR, NB> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let t = self.0;
+        let zero = s.splat(0.0);
+        let mut acc = [[zero; NB]; MR];
+        // SAFETY: `Tile` says that the bias, the weights, the taps within `columns` and rows, and `pixels` pixels of
+        // `NB` blocks of output and addend are there.
+        unsafe {
+            for j in 0..NB {
+                let bias = s.load(t.bias.add(j * S::LANES));
+                unroll!(M < MR, {
+                    acc[M][j] = bias;
+                });
+            }
+            let mut weights = t.weights;
+            for block in 0..t.blocks {
+                let depth = if block + 1 == t.blocks { t.last_depth } else { t.depth };
+                let tap = depth * NB * S::LANES;
+                let src = t.src.wrapping_add(block * t.src_block);
+                for ky in t.row_begin..t.row_end {
+                    let row = src.wrapping_add(ky * t.row_stride);
+                    let mut w = weights.add(ky * t.kernel[1] * tap);
+                    for column in t.columns {
+                        let a = row.wrapping_offset(column.offset);
+                        let steps = depth * column.taps;
+                        match (column.lo, column.hi) {
+                            (0, hi) if hi == MR => {
+                                taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, |_| true);
+                            }
+                            (1, hi) if hi == MR => {
+                                taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, |m| m > 0);
+                            }
+                            (0, hi) if hi + 1 == MR => {
+                                taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, |m| m + 1 < MR);
+                            }
+                            (lo, hi) if lo < hi => {
+                                taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, |m| lo <= m && m < hi);
+                            }
+                            _ => {}
+                        }
+                        w = w.add(column.taps * tap);
+                    }
+                }
+                weights = weights.add(t.kernel[0] * t.kernel[1] * tap);
+            }
+            let (lo, hi) = (s.splat(t.lo), s.splat(t.hi));
+            for j in 0..NB {
+                let dst = t.dst.add(j * t.dst_block);
+                let addend = t.addend.wrapping_add(j * t.dst_block);
+                unroll!(M < MR, {
+                    if M < t.pixels {
+                        let mut x = acc[M][j];
+                        if t.add_before {
+                            x = s.add(x, s.load(addend.add(M * S::LANES)));
+                        }
+                        x = s.min(hi, s.max(lo, x));
+                        if t.add_after {
+                            x = s.add(x, s.load(addend.add(M * S::LANES)));
+                        }
+                        s.store(dst.add(M * S::LANES), x);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// One tap: `depth` input channels, for the pixels that are `within` the input.
+///
+/// # Safety
+/// The input of these pixels can be read from `a`, and `depth * NB` vectors from `w`.
+#[inline(always)]
+unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
+    s: S,
+    acc: &mut [[S::V; NB]; MR],
+    t: &Tile,
+    a: *const f32,
+    w: *const f32,
+    depth: usize,
+    within: impl Fn(usize) -> bool,
+) {
+    for i in 0..depth {
+        // SAFETY: `i` is below `depth`.
+        unsafe {
+            let w = w.add(i * NB * S::LANES);
+            let mut b = [s.splat(0.0); NB];
+            for j in 0..NB {
+                b[j] = s.load(w.add(j * S::LANES));
+            }
+            unroll!(M < MR, {
+                if within(M) {
+                    let x = s.splat(*a.add(i + P::offset::<S>(M, t.step)));
+                    for j in 0..NB {
+                        acc[M][j] = s.mul_add(x, b[j], acc[M][j]);
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// A compiled tile.
+///
+/// # Safety
+/// The tile's pointers are to what its fields say, and the machine has the instruction set.
+pub(super) type TileFn = unsafe fn(&Tile);
+
+/// The tile kernel for `mr` pixels by `nb` blocks.
+///
+/// # Panics
+/// If there is none: `mr` is above [`max_pixels`], or `nb` not 1, 2 or 4.
+pub(super) fn tile<S: Simd, P: Step>(s: S, mr: usize, nb: usize) -> TileFn {
+    /// # Safety
+    /// As [`TileFn`].
+    unsafe fn entry<S: Simd, P: Step, const MR: usize, const NB: usize>(tile: &Tile) {
+        if MR <= max_pixels::<S>(NB) {
+            // SAFETY: the token was there when the kernel was chosen; tokens hold no data.
+            let s = unsafe { S::assume() };
+            s.vectorize(Run::<P, MR, NB>(tile, PhantomData));
+        }
+    }
+    let _proof = s;
+    macro_rules! table {
+        ($nb:literal: $($mr:literal)*) => {
+            match mr {
+                $($mr if $mr <= max_pixels::<S>($nb) => entry::<S, P, $mr, $nb> as TileFn,)*
+                _ => unreachable!("no tile of {mr} pixels by {nb} blocks"),
+            }
+        };
+    }
+    match nb {
+        1 => table!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        2 => table!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        _ => table!(4: 1 2 3 4 5 6),
+    }
+}
