@@ -288,6 +288,9 @@ impl Converter<'_> {
         let graph = self.graph;
         // The graph as it is says which types and shapes the tensors have.
         let mut whole = Converter::new(graph, self.producer, &Options::default())?;
+        let nodes: Result<Vec<usize>, Error> =
+            specs.iter().map(|spec| graph.named(Place::parse(&spec.place).node())).collect();
+        Liveness::decide(&mut whole, &nodes?)?;
         let mut placed = Vec::new();
         for spec in specs {
             let fail = |problem: String| Error::Input { input: spec.place.clone(), problem };

@@ -235,6 +235,13 @@ fn constant_predicates_choose_the_branch() {
 }
 
 #[test]
+fn a_cut_behind_a_branch_knows_its_type() {
+    let graph = branches("phase").node("next", "Neg", &["out"]).0;
+    let model = convert(&graph, &with_inputs(&["next"], vec![InputSpec::at("next")])).unwrap();
+    assert_eq!(parameters(&model), ["next/placeholder_port_0 f32[2]"]);
+}
+
+#[test]
 fn a_branch_of_constants_dies_by_its_control_edge() {
     let graph =
         branches("phase").floats("seven", &[2], &[7.0, 7.0]).node("out2", "Merge", &["seven", "else"]).0;
@@ -260,6 +267,113 @@ fn dropout_that_is_always_on_is_the_identity() {
     let model = convert(&graph, &options(&[])).unwrap();
     assert_eq!(run(&model, &[floats(&[2], &[1.0, 3.0])]), [-1.0, -3.0]);
     assert_eq!(model.output(model.parameters()[0].into()).names, ["x", "x:0", "dropout", "dropout:0"]);
+}
+
+/// TensorFlow's CPU has no channels-first kernels; so a channels-first op answers what its channels-last twin answers.
+#[test]
+fn channels_first_is_channels_last_turned() {
+    type Op = fn(Build, &'static str) -> Build;
+    fn list(format: &str, spatial: [i64; 2]) -> [i64; 4] {
+        let [h, w] = spatial;
+        if format == "NHWC" { [1, h, w, 1] } else { [1, 1, h, w] }
+    }
+    let conv: Op = |b, f| {
+        b.node("y", "Conv2D", &["x", "w"])
+            .text("data_format", f)
+            .text("padding", "SAME")
+            .ints("strides", &list(f, [2, 1]))
+            .ints("dilations", &list(f, [1, 2]))
+    };
+    let explicit: Op = |b, f| {
+        let pads: &[i64] = if f == "NHWC" { &[0, 0, 1, 2, 0, 3, 0, 0] } else { &[0, 0, 0, 0, 1, 2, 0, 3] };
+        b.node("y", "Conv2D", &["x", "w"])
+            .text("data_format", f)
+            .text("padding", "EXPLICIT")
+            .ints("explicit_paddings", pads)
+            .ints("strides", &[1, 1, 1, 1])
+    };
+    let depthwise: Op = |b, f| {
+        b.node("y", "DepthwiseConv2dNative", &["x", "w"])
+            .text("data_format", f)
+            .text("padding", "VALID")
+            .ints("strides", &list(f, [1, 1]))
+    };
+    let max: Op = |b, f| {
+        b.node("y", "MaxPool", &["x"])
+            .text("data_format", f)
+            .text("padding", "SAME")
+            .ints("ksize", &list(f, [3, 2]))
+            .ints("strides", &list(f, [2, 2]))
+    };
+    let mean: Op = |b, f| {
+        b.node("y", "AvgPool", &["x"])
+            .text("data_format", f)
+            .text("padding", "SAME")
+            .ints("ksize", &list(f, [3, 2]))
+            .ints("strides", &list(f, [2, 2]))
+    };
+    let norm: Op = |b, f| {
+        b.node("y", "FusedBatchNormV3", &["x", "v", "v", "v", "v"])
+            .text("data_format", f)
+            .flag("is_training", false)
+    };
+    let batch: Op = |b, f| b.node("y", "FusedBatchNormV3", &["x", "v", "v", "v", "v"]).text("data_format", f);
+    let bias: Op = |b, f| b.node("y", "BiasAdd", &["x", "v"]).text("data_format", f);
+    let depth: Op = |b, f| b.node("y", "SpaceToDepth", &["x"]).text("data_format", f).int("block_size", 2);
+    let numbers = |n: usize| (0..n).map(|i| (i * 31 % 17) as f32 / 8.0 - 1.0).collect::<Vec<f32>>();
+    for (i, op) in [conv, explicit, depthwise, max, mean, norm, batch, bias, depth].into_iter().enumerate() {
+        let graph = |format: &'static str, shape: &[i64]| {
+            let weights = if i == 2 { [3, 2, 4, 3] } else { [3, 2, 4, 5] };
+            let build = Build::new()
+                .placeholder("x", shape)
+                .floats("w", &weights, &numbers(weights.iter().product()))
+                .floats("v", &[4], &[0.5, 1.0, 2.0, 0.25])
+                .i32s("to_last", &[0, 2, 3, 1]);
+            let build = op(build, format);
+            if format == "NHWC" { build.0 } else { build.node("z", "Transpose", &["y", "to_last"]).0 }
+        };
+        let last = convert(&graph("NHWC", &[2, 6, 4, 4]), &options(&["y"])).unwrap();
+        let first = convert(&graph("NCHW", &[2, 4, 6, 4]), &options(&["z"])).unwrap();
+        let x = numbers(2 * 6 * 4 * 4);
+        let turned: Vec<f32> = (0..x.len())
+            .map(|at| {
+                let (w, h, c, n) = (at % 4, at / 4 % 6, at / 24 % 4, at / 96);
+                x[((n * 6 + h) * 4 + w) * 4 + c]
+            })
+            .collect();
+        let expected = evaluate(&last, &[floats(&[2, 6, 4, 4], &x)]).unwrap().remove(0);
+        let found = evaluate(&first, &[floats(&[2, 4, 6, 4], &turned)]).unwrap().remove(0);
+        assert_eq!(found.shape(), expected.shape(), "op {i}");
+        assert_eq!(found.to_f64s(), expected.to_f64s(), "op {i}");
+    }
+    let vector = Build(chain()).node("v", "BiasAdd", &["out", "two"]).text("data_format", "NCHW_VECT_C").0;
+    let err = convert(&vector, &options(&["v"])).unwrap_err();
+    assert!(err.to_string().contains("the data format NCHW_VECT_C"), "{err}");
+}
+
+#[test]
+fn fewer_weight_channels_make_groups() {
+    let graph = Build::new()
+        .placeholder("x", &[1, 1, 2, 4])
+        .floats("w", &[1, 1, 2, 2], &[1.0, 10.0, 2.0, 20.0])
+        .node("y", "Conv2D", &["x", "w"])
+        .text("padding", "VALID")
+        .ints("strides", &[1, 1, 1, 1])
+        .0;
+    let model = convert(&graph, &options(&["y"])).unwrap();
+    // The first two channels make the first output, the others the second.
+    let y = run(&model, &[floats(&[1, 1, 2, 4], &[1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0])]);
+    assert_eq!(y, [3.0, 10.0, 2.0, 20.0]);
+    assert!(model.nodes().any(|(_, node)| matches!(node.op, Op::GroupConvolution(_))));
+    let wrong = Build::new()
+        .placeholder("x", &[1, 1, 2, 3])
+        .floats("w", &[1, 1, 2, 2], &[1.0; 4])
+        .node("y", "Conv2D", &["x", "w"])
+        .text("padding", "VALID")
+        .ints("strides", &[1, 1, 1, 1])
+        .0;
+    let err = convert(&wrong, &options(&["y"])).unwrap_err();
+    assert!(err.to_string().contains("its data has 3 channels, its weights take 2"), "{err}");
 }
 
 fn digits(name: &str) -> GraphDef {

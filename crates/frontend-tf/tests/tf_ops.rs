@@ -61,8 +61,10 @@ fn run(case: &Case) -> Result<(), String> {
         let answer = answer.to_f64s();
         let largest = answer.iter().filter(|v| v.is_finite()).fold(0.0, |a: f64, b| a.max(b.abs()));
         for (found, answer) in found.to_f64s().into_iter().zip(answer) {
+            // Infinities equal themselves; their difference is no number.
             let same = found == answer || found.is_nan() && answer.is_nan();
-            if !same && !((found - answer).abs() <= relative * (answer.abs() + 0.1 * largest)) {
+            let close = (found - answer).abs() <= relative * (answer.abs() + 0.1 * largest);
+            if !same && !close {
                 return Err(format!("output {i} holds {found}, TensorFlow's {answer}"));
             }
         }
