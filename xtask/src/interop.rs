@@ -8,16 +8,16 @@ use std::{
 };
 
 /// A network and TensorFlow's answer.
-struct Network {
-    name: String,
+pub(crate) struct Network {
+    pub(crate) name: String,
     frozen: PathBuf,
-    data: PathBuf,
+    /// The inputs and the expected outputs.
+    pub(crate) data: PathBuf,
 }
 
 pub(crate) fn run(only: &[String]) -> Result<()> {
     crate::zoo::environments(&["tf", "ov", "netron"])?;
     let out = cache().join("interop");
-    fs::create_dir_all(&out)?;
     let mut failures = Vec::new();
     println!("{:<18} {:<6} {:<26} max abs error / max abs output", "network", "data", "path");
     for network in networks()?.iter().filter(|n| only.is_empty() || only.contains(&n.name)) {
@@ -33,19 +33,12 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
                 }
                 failures.push(format!("{} {data_type} {path}", network.name));
             };
-            let stem = format!("{}_{}", network.name, data_type.to_lowercase());
-            let ours = out.join(&stem).with_extension("xml");
-            let theirs = out.join(format!("{stem}_ovc")).with_extension("xml");
-            program("mo", "mo")?
-                .arg("--input_model")
-                .arg(&network.frozen)
-                .args(["--data_type", data_type, "--silent", "--model_name", &stem, "--output_dir"])
-                .arg(&out)
-                .run()?;
+            let ours = convert_ours(network, data_type, &out)?;
+            let theirs = out.join(format!("{}_{data_type}_ovc.xml", network.name));
             let answers = out.join("answers.npz");
             report("ours in Terroir", terroir(&ours, network, &answers));
             report("ours in OpenVINO", openvino(&ours, network, &answers));
-            let mut convert = interop("convert").arg(&network.frozen).arg(&theirs);
+            let mut convert = script("convert").arg(&network.frozen).arg(&theirs);
             if data_type == "FP16" {
                 convert = convert.arg("--fp16");
             }
@@ -60,7 +53,21 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn networks() -> Result<Vec<Network>> {
+/// Converts a network into `out`, which is made.
+pub(crate) fn convert_ours(network: &Network, data_type: &str, out: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(out)?;
+    let stem = format!("{}_{data_type}", network.name);
+    program("mo", "mo")?
+        .arg("--input_model")
+        .arg(&network.frozen)
+        .args(["--data_type", data_type, "--silent", "--model_name", &stem, "--output_dir"])
+        .arg(out)
+        .run()?;
+    Ok(out.join(format!("{stem}.xml")))
+}
+
+/// The digits, and the zoo as far as it was built.
+pub(crate) fn networks() -> Result<Vec<Network>> {
     let digits = root().join("fixtures/digits");
     let mut networks = vec![Network {
         name: "digits".into(),
@@ -82,7 +89,8 @@ fn networks() -> Result<Vec<Network>> {
     Ok(networks)
 }
 
-fn interop(command: &str) -> Process {
+/// A command of the script that drives OpenVINO.
+pub(crate) fn script(command: &str) -> Process {
     Process::new(cache().join("ov/bin/python")).arg(root().join("xtask/python/interop.py")).arg(command)
 }
 
@@ -93,12 +101,12 @@ fn terroir(model: &Path, network: &Network, answers: &Path) -> Result<f64> {
 }
 
 fn openvino(model: &Path, network: &Network, answers: &Path) -> Result<f64> {
-    interop("infer").arg(model).arg(&network.data).arg(answers).output()?;
+    script("infer").arg(model).arg(&network.data).arg(answers).output()?;
     compare(answers, &network.data)
 }
 
 /// max abs error / max abs output; an answer with another top class is an error of its own.
 fn compare(answers: &Path, expected: &Path) -> Result<f64> {
-    let text = interop("compare").arg(answers).arg(expected).output()?;
+    let text = script("compare").arg(answers).arg(expected).output()?;
     text.trim().parse().with_context(|| format!("the comparison printed `{}`", text.trim()))
 }

@@ -1,5 +1,6 @@
 //! Project commands: `cargo xtask <command>`. One module a command, no shell scripts.
 
+mod bench;
 mod ci;
 mod demo;
 mod interop;
@@ -21,6 +22,8 @@ const HELP: &str = "cargo xtask <command>
   corpus [FOLDER]    converts and runs every case of a corpus folder (default ../shared/corpus/tf_layers)
   zoo                builds the Keras networks with TensorFlow, into .cache/zoo (needs Python 3.9 to 3.11)
   interop            our IRs in OpenVINO and Netron, OpenVINO's in Terroir, all against TensorFlow (after zoo)
+  bench [--threads=N] [NETWORK..]
+                     milliseconds beside OpenVINO's on the same IRs, in the same run (after zoo)
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn run() -> Result<()> {
         "corpus" => ci::corpus(rest.first().map(String::as_str)),
         "zoo" => zoo::run(&rest),
         "interop" => interop::run(&rest),
+        "bench" => bench::run(&rest),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())
