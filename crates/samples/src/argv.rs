@@ -1,6 +1,27 @@
 //! Command lines as OpenVINO's users write them: long flags with one dash, `-nireq 2`.
 
-use std::ffi::OsString;
+use anyhow::Result;
+use clap::Parser;
+use std::{ffi::OsString, process::ExitCode};
+
+/// A whole program: reads the command line, runs, and turns errors into a line and exit code 1.
+pub fn main<A: Parser>(run: impl FnOnce(&A) -> Result<()>) -> ExitCode {
+    let args = match A::try_parse_from(with_long_flags(std::env::args_os())) {
+        Ok(args) => args,
+        Err(error) => {
+            // Nothing can be told to someone whose terminal is gone.
+            _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("[ ERROR ] {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Turns `-nireq` into `--nireq`, so that an ordinary argument parser takes it; one-letter flags, numbers and
 /// everything behind `--` stay.

@@ -2,8 +2,7 @@
 //! requests are started.
 
 use crate::{
-    argv::with_long_flags,
-    engine,
+    argv, engine,
     images::{self, Image},
     labels, printout,
 };
@@ -73,20 +72,7 @@ struct Args {
 
 /// The whole program, from the command line to the exit code.
 pub fn main(mode: Mode) -> ExitCode {
-    let args = match Args::try_parse_from(with_long_flags(std::env::args_os())) {
-        Ok(args) => args,
-        Err(error) => {
-            _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
-    };
-    match run(&args, mode) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("[ ERROR ] {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    argv::main(|args: &Args| run(args, mode))
 }
 
 fn run(args: &Args, mode: Mode) -> Result<()> {

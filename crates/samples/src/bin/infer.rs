@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{ArgAction, Parser};
 use ir::Tensor;
 use runtime::{CompiledModel, Config, HostTensor};
-use samples::{argv::with_long_flags, engine, numpy, printout};
+use samples::{argv, engine, numpy, printout};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Runs a network on tensors from NumPy files.
@@ -39,20 +39,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse_from(with_long_flags(std::env::args_os())) {
-        Ok(args) => args,
-        Err(error) => {
-            _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
-    };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("[ ERROR ] {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    argv::main(run)
 }
 
 fn run(args: &Args) -> Result<()> {
