@@ -171,13 +171,33 @@ pub(super) fn divide(s: &mut Scope, remainder: BinaryKind) -> Converted {
     s.one(Binary::new(BinaryKind::Divide), &[even, b])
 }
 
-/// The quotient, 0 where the divisor is.
-pub(super) fn div_no_nan(s: &mut Scope) -> Converted {
+/// `a` and `b` together as `kind` says, 0 where the input `guard` is 0.
+pub(super) fn guarded(s: &mut Scope, kind: BinaryKind, guard: usize) -> Converted {
     let [a, b] = s.exactly()?;
     let zero = s.scalar("zero", s.element_type(b), 0.0)?;
-    let nothing = s.add("is_zero", Binary::new(BinaryKind::Equal), &[b, zero])?;
-    let quotient = s.add("quotient", Binary::new(BinaryKind::Divide), &[a, b])?;
-    s.one(Select::default(), &[nothing, zero, quotient])
+    let is_zero = s.add("is_zero", Binary::new(BinaryKind::Equal), &[[a, b][guard], zero])?;
+    let value = s.add("value", Binary::new(kind), &[a, b])?;
+    s.one(Select::default(), &[is_zero, zero, value])
+}
+
+/// `a * log(b)`, 0 where `a` is 0.
+pub(super) fn xlogy(s: &mut Scope) -> Converted {
+    let [a, b] = s.exactly()?;
+    let log = s.add("log", Unary::Log, &[b])?;
+    let zero = s.scalar("zero", s.element_type(b), 0.0)?;
+    let is_zero = s.add("is_zero", Binary::new(BinaryKind::Equal), &[a, zero])?;
+    let value = s.add("value", Binary::new(BinaryKind::Multiply), &[a, log])?;
+    s.one(Select::default(), &[is_zero, zero, value])
+}
+
+/// True where two tensors differ by less than a tolerance.
+pub(super) fn approximate_equal(s: &mut Scope) -> Converted {
+    let [a, b] = s.exactly()?;
+    let tolerance = f64::from(s.float("tolerance", 1e-5)?);
+    let difference = s.add("difference", Binary::new(BinaryKind::Subtract), &[a, b])?;
+    let distance = s.add("distance", Unary::Abs, &[difference])?;
+    let tolerance = s.scalar("tolerance", s.element_type(a), tolerance)?;
+    s.one(Binary::new(BinaryKind::Less), &[distance, tolerance])
 }
 
 /// The first version: a vector as condition chooses whole rows.

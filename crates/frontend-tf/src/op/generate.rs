@@ -1,9 +1,9 @@
 //! Tensors made from a few numbers.
 
-use crate::scope::{Converted, Scope};
+use crate::scope::{Converted, Problem, Scope, malformed};
 use ir::{
-    ElementType, Port,
-    op::{Broadcast, OneHot, Range, ShapeOf},
+    ElementType, Port, Tensor,
+    op::{Binary, BinaryKind, Broadcast, OneHot, Range, ShapeOf},
 };
 
 /// Shape, value.
@@ -34,6 +34,23 @@ pub(super) fn range(s: &mut Scope) -> Converted {
     let inputs: [_; 3] = s.exactly()?;
     let output_type = s.element_type(inputs[0]);
     s.one(Range { output_type }, &inputs)
+}
+
+/// Start, stop, number of values.
+pub(super) fn linspace(s: &mut Scope) -> Converted {
+    let [start, stop, _] = s.exactly()?;
+    let count = s.integer(2)?;
+    let ty = s.element_type(start);
+    if !(1..=1 << 24).contains(&count) {
+        return malformed(format!("{count} values"));
+    }
+    let steps: Vec<f64> = (0..count).map(|i| i as f64 / (count - 1).max(1) as f64).collect();
+    let steps =
+        Tensor::from_f64s(ty, &[steps.len()], &steps).map_err(|e| Problem::Malformed(e.to_string()))?;
+    let steps = s.constant("steps", steps);
+    let span = s.add("span", Binary::new(BinaryKind::Subtract), &[stop, start])?;
+    let offsets = s.add("offsets", Binary::new(BinaryKind::Multiply), &[steps, span])?;
+    s.one(Binary::new(BinaryKind::Add), &[offsets, start])
 }
 
 /// Indices, depth, on value, off value.

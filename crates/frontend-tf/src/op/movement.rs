@@ -5,11 +5,13 @@ use crate::scope::{Converted, Problem, Scope, malformed, refuse};
 use ir::{
     ElementType, Port, Tensor,
     op::{
-        Binary, BinaryKind, Concat, Convert, CumSum, Gather, GatherNd, NonZero, Pad, PadMode,
-        ReverseSequence, Roll, Select, Slice, Split, Squeeze, StridedSlice, Tile, Transpose, VariadicSplit,
+        Binary, BinaryKind, Broadcast, Concat, Convert, CumSum, Gather, GatherNd, NonZero, Pad, PadMode,
+        ReverseSequence, Roll, ScatterNdUpdate, Select, Slice, Split, Squeeze, StridedSlice, Tile, Transpose,
+        VariadicSplit,
     },
     shape::MAX_RANK,
 };
+use std::collections::HashSet;
 
 /// The axis is the first input of the first version of the op, the last of the second.
 pub(super) fn concat(s: &mut Scope, axis_first: bool) -> Converted {
@@ -130,6 +132,28 @@ pub(super) fn gather_nd(s: &mut Scope) -> Converted {
     s.ignore(&["bad_indices_policy"]);
     let inputs: [_; 2] = s.exactly()?;
     s.one(GatherNd { batch_dims: 0, merges_batch: false }, &inputs)
+}
+
+/// Data, indices, updates.
+pub(super) fn scatter_update(s: &mut Scope) -> Converted {
+    s.ignore(&["bad_indices_policy"]);
+    let inputs: [_; 3] = s.exactly()?;
+    s.one(ScatterNdUpdate, &inputs)
+}
+
+/// Indices, updates, shape: zeros elsewhere. Updates of one place add up, which the model's op does not do.
+pub(super) fn scatter(s: &mut Scope) -> Converted {
+    s.ignore(&["bad_indices_policy"]);
+    let [indices, updates, shape] = s.exactly()?;
+    let places = s.folded(0)?;
+    let depth = places.shape().last().copied().unwrap_or(1).max(1);
+    let mut seen = HashSet::new();
+    if !places.to_i64s().chunks(depth).all(|place| seen.insert(place.to_vec())) {
+        return refuse("several updates of one place");
+    }
+    let zero = s.scalar("zero", s.element_type(updates), 0.0)?;
+    let zeros = s.add("zeros", Broadcast::default(), &[zero, shape])?;
+    s.one(ScatterNdUpdate, &[zeros, indices, updates])
 }
 
 /// Data, lengths: the beginning of each row of a batch turned round.

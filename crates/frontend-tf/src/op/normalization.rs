@@ -129,6 +129,17 @@ pub(super) fn global_batch_norm(s: &mut Scope) -> Converted {
     Ok(vec![Channels::Last.restored(s, result, rank)?])
 }
 
+/// Images, factor: the distance of each value from the mean of its channel, scaled.
+pub(super) fn adjust_contrast(s: &mut Scope) -> Converted {
+    let [images, factor] = s.exactly()?;
+    let axes = s.i64s("axes", &[-3, -2]);
+    let mean = s.add("mean", Reduce { kind: ReduceKind::Mean, keep_dims: true }, &[images, axes])?;
+    let centred = s.add("centred", Binary::new(BinaryKind::Subtract), &[images, mean])?;
+    let factor = s.converted("factor", factor, s.element_type(images))?;
+    let scaled = s.add("scaled", Binary::new(BinaryKind::Multiply), &[centred, factor])?;
+    s.one(Binary::new(BinaryKind::Add), &[scaled, mean])
+}
+
 /// Over the last dimension. TensorFlow's `alpha` weighs each square, the model's their mean.
 pub(super) fn lrn(s: &mut Scope) -> Converted {
     let [data] = s.exactly()?;
