@@ -314,6 +314,12 @@ impl Converter<'_> {
                             cuts.push((Some(i), *source, format!("{}/placeholder_port_{i}", def.name)));
                         }
                     }
+                    if cuts.is_empty() {
+                        return Err(fail(format!(
+                            "all inputs of {} ({}) are constant; '{}:0' is what it computes",
+                            def.name, def.op, def.name
+                        )));
+                    }
                     if cuts.len() > 1 && (spec.shape.is_some() || spec.element_type.is_some()) {
                         return Err(fail(format!(
                             "{} ({}) has {} inputs; name one of them as '0:{}'",

@@ -240,7 +240,6 @@ pub(crate) fn is_side_effect(op: &str) -> bool {
             op,
             "NoOp"
                 | "Assert"
-                | "Print"
                 | "PrintV2"
                 | "ShardedFilename"
                 | "MergeV2Checkpoints"

@@ -110,6 +110,12 @@ fn a_graph_is_cut_before_behind_and_within() {
     let both = InputSpec { shape: Some("[1,2]".parse().unwrap()), ..InputSpec::at("sum") };
     let err = convert(&chain(), &with_inputs(&[], vec![both])).unwrap_err();
     assert_eq!(err.to_string(), "input 'sum': sum (AddV2) has 2 inputs; name one of them as '0:sum'");
+    let fixed = Build(chain()).node("four", "Add", &["two", "two"]).node("y4", "Mul", &["y", "four"]).0;
+    let err = convert(&fixed, &with_inputs(&["y4"], vec![InputSpec::at("four")])).unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        "input 'four': all inputs of four (Add) are constant; 'four:0' is what it computes"
+    );
     let err = convert(&chain(), &with_inputs(&[], vec![InputSpec::at("5:sum")])).unwrap_err();
     assert_eq!(err.to_string(), "node 'sum' (AddV2) has no input 5");
 }
@@ -174,6 +180,9 @@ fn attributes_that_nobody_understands_are_refused() {
 
 #[test]
 fn loops_and_variables_are_named() {
+    // Twenty bytes that end OpenVINO's converter with a segmentation fault.
+    let graph = Build::new().node("n", "NextIteration", &[]).0;
+    assert!(matches!(convert(&graph, &options(&[])), Err(Error::Unsupported(_))));
     let graph = Build::new().node("n", "NextIteration", &["n"]).0;
     assert!(matches!(convert(&graph, &options(&["n"])), Err(Error::Cycle { .. })));
     assert!(matches!(convert(&graph, &options(&[])), Err(Error::Outputs { .. })));

@@ -63,8 +63,9 @@ fn declared_shape(s: &mut Scope) -> Result<PartialShape, Problem> {
     })
 }
 
+/// The first input; what is printed or checked besides does not concern the result.
 pub(super) fn identity(s: &mut Scope) -> Converted {
-    s.ignore(&["message", "shape"]);
+    s.ignore(&["message", "shape", "first_n", "summarize", "U"]);
     Ok(vec![s.input(0)?])
 }
 

@@ -47,6 +47,8 @@ const TABLE: &[(&str, Converter)] = &[
     ("IdentityN", io::identities),
     ("StopGradient", io::identity),
     ("PreventGradient", io::identity),
+    ("Print", io::identity),
+    ("RefIdentity", io::identity),
     ("CheckNumerics", io::identity),
     ("CheckNumericsV2", io::identity),
     ("Snapshot", io::identity),
