@@ -9,14 +9,12 @@
 //! | `stream.rs` | threads that run requests |
 //! | `pool.rs` | threads that run one kernel together |
 //! | `isa.rs` | instruction sets and their vectors |
-//! | `memory.rs` | where the tensors of an inference lie |
 //! | `kernels/` | what the steps of a plan run |
 
 mod config;
 mod device;
 mod isa;
 mod kernels;
-mod memory;
 mod plan;
 mod pool;
 mod request;

@@ -167,45 +167,6 @@ impl Shared {
     }
 }
 
-/// Where the threads of one run wait for each other.
-pub(crate) struct Barrier {
-    threads: usize,
-    arrived: AtomicUsize,
-    phase: AtomicUsize,
-    broken: AtomicBool,
-}
-
-impl Barrier {
-    /// For `threads` threads.
-    pub(crate) fn new(threads: usize) -> Self {
-        let (arrived, phase, broken) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-        Self { threads, arrived, phase, broken }
-    }
-
-    /// Waits until every thread has come. False when one of them never will.
-    pub(crate) fn wait(&self) -> bool {
-        if self.threads > 1 {
-            let phase = self.phase.load(Ordering::Relaxed);
-            if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
-                self.arrived.store(0, Ordering::Relaxed);
-                self.phase.store(phase.wrapping_add(1), Ordering::Release);
-            } else {
-                let mut spins = 0;
-                while self.phase.load(Ordering::Acquire) == phase && !self.broken.load(Ordering::Relaxed) {
-                    spins += 1;
-                    if spins % SPINS == 0 { std::thread::yield_now() } else { spin_loop() }
-                }
-            }
-        }
-        !self.broken.load(Ordering::Relaxed)
-    }
-
-    /// Lets everyone go who waits now or later: this thread won't come.
-    pub(crate) fn break_up(&self) {
-        self.broken.store(true, Ordering::Relaxed);
-    }
-}
-
 /// The part of `0..n` that thread `index` of `count` takes: contiguous, and of even size but for one.
 pub(crate) fn part(n: usize, index: usize, count: usize) -> std::ops::Range<usize> {
     n * index / count..n * (index + 1) / count
@@ -264,21 +225,6 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(count.into_inner(), 2);
-    }
-
-    #[test]
-    fn threads_meet_at_the_barrier_unless_one_stays_away() {
-        let mut pool = Pool::new(3);
-        let (barrier, before) = (Barrier::new(3), AtomicUsize::new(0));
-        pool.run(&|_, _| {
-            for round in 1..=100 {
-                before.fetch_add(1, Ordering::Relaxed);
-                assert!(barrier.wait());
-                assert!(before.load(Ordering::Relaxed) >= 3 * round);
-                assert!(barrier.wait());
-            }
-        });
-        pool.run(&|index, _| if index == 0 { barrier.break_up() } else { assert!(!barrier.wait()) });
     }
 
     #[test]
