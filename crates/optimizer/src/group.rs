@@ -25,7 +25,10 @@ fn group(model: &mut Model, id: NodeId) -> Outcome {
         branches.iter().map(|b| convolution(*b)).collect::<Option<_>>().ok_or(Refusal::NoMatch)?;
     let [(first, data, _), ..] = parts[..] else { return Err(Refusal::NoMatch) };
     let split = data.node;
-    let Op::Split(op) = &model.node(split).op else { return Err(Refusal::NoMatch) };
+    let count = match &model.node(split).op {
+        Op::Split(_) | Op::VariadicSplit(_) => model.node(split).outputs().len(),
+        _ => return Err(Refusal::NoMatch),
+    };
     let rank = rank(model, data).ok_or(Refusal::NoMatch)?;
     ensure(axes(&[concat.axis], rank) == Some(vec![1]), || {
         "the results are not put together by channels".to_owned()
@@ -33,7 +36,7 @@ fn group(model: &mut Model, id: NodeId) -> Outcome {
     let axis = integers(model, model.node(split).inputs()[1]).and_then(|a| axes(&a, rank));
     ensure(axis == Some(vec![1]), || "the split is not by channels".to_owned())?;
     let in_order = parts.iter().enumerate().all(|(i, (_, data, _))| *data == split.output(i));
-    ensure(in_order && parts.len() == op.num_splits, || "the parts are not all there, in order".to_owned())?;
+    ensure(in_order && parts.len() == count, || "the parts are not all there, in order".to_owned())?;
     ensure(parts.iter().all(|(c, ..)| *c == first), || "the convolutions differ".to_owned())?;
     ensure(branches.iter().all(|b| sole_consumer(model, *b).is_some()), || {
         "the result of one group has other uses".to_owned()

@@ -3,7 +3,7 @@
 use crate::{
     graph::{self, integers, reshape_pattern, same_dims, uniform},
     permutation::Permutation,
-    rule::{Outcome, Refusal, Rule, ensure},
+    rule::{Outcome, Refusal, Replacement, Rule, ensure},
 };
 use ir::{
     Model, NodeId, Op, Tensor,
@@ -132,7 +132,15 @@ fn merge_reshapes(model: &mut Model, id: NodeId) -> Outcome {
     }
     let pattern = reshape_pattern(&node.outputs()[0].ty.shape)
         .ok_or_else(|| Refusal::because("more than one dimension of the result is unknown"))?;
-    reshape(model, id, source, &pattern)
+    // Of the two, the framework's node gives the name.
+    let inner = model.node(id).inputs()[0].node;
+    let named = |id: NodeId| !model.output(id.into()).names.is_empty();
+    let keeps_name = !named(id) && named(inner);
+    let Replacement { port, .. } = reshape(model, id, source, &pattern)?;
+    if keeps_name {
+        model.node_mut(port.node).name = model.node(inner).name.clone();
+    }
+    Ok(Replacement { port, keeps_name })
 }
 
 fn reshape(model: &mut Model, id: NodeId, from: ir::Port, pattern: &[i64]) -> Outcome {

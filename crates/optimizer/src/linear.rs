@@ -2,7 +2,7 @@
 
 use crate::{
     graph::{self, FEW, add_binary, add_like, map, rank, sole_consumer},
-    rule::{Outcome, Refusal, Rule, ensure},
+    rule::{Outcome, Refusal, Replacement, Rule, ensure},
     weights,
 };
 use ir::{
@@ -47,9 +47,11 @@ fn decompose_batch_norm(model: &mut Model, id: NodeId) -> Outcome {
         |values: &[f64]| Tensor::from_f64s(ty, &shape, values).map_err(|e| Refusal::because(e.to_string()));
     let (scale, shift) = (tensor(&scale)?, tensor(&shift)?);
     let name = model.node(id).name.clone();
+    // Two nodes can't both be called as the one was; where the scale stays, it goes by the framework's gamma.
+    let gamma = model.node(model.node(id).inputs()[order[1]].node).name.clone();
     let scale = model.add_constant(format!("{name}/scale"), scale);
     let shift = model.add_constant(format!("{name}/shift"), shift);
-    let scaled = add_binary(model, &name, BinaryKind::Multiply, x, scale.into())?;
+    let scaled = add_binary(model, gamma, BinaryKind::Multiply, x, scale.into())?;
     Ok(add_binary(model, &name, BinaryKind::Add, scaled.into(), shift.into())?.into())
 }
 
@@ -131,8 +133,10 @@ fn scale_after_shift(model: &mut Model, id: NodeId) -> Outcome {
     let (b, s) = (shift.tensor(model)?, scale.tensor(model)?);
     let product = combined(&b, &s, BinaryKind::Multiply)?;
     let name = model.node(id).name.clone();
+    // The names change places: the sum is now what the product was, and the product is neither.
+    let inner = model.node(scale.x.node).name.clone();
     let s = model.add_constant(format!("{name}/scale"), s);
-    let scaled = add_binary(model, &name, BinaryKind::Multiply, shift.x, s.into())?;
+    let scaled = add_binary(model, inner, BinaryKind::Multiply, shift.x, s.into())?;
     let product = model.add_constant(format!("{name}/shift"), product);
     Ok(add_binary(model, &name, BinaryKind::Add, scaled.into(), product.into())?.into())
 }
@@ -255,10 +259,9 @@ fn scale_behind(model: &mut Model, id: NodeId) -> Outcome {
     let factors = along(&scale.tensor(model)?, rank, axis, weighted.count(model, &weighted.out))?;
     let tensor = weighted.scaled(model, &weighted.out, &factors)?;
     let fused = reweighted(model, inner, weighted.data, tensor)?;
-    // A scale that only prepares its one successor of the same name is no output of the framework's.
-    let name = &model.node(id).name;
-    let keeps_name = sole_consumer(model, id.into()).is_some_and(|next| model.node(next).name == *name);
-    Ok(crate::rule::Replacement { port: fused.into(), keeps_name })
+    // A scale whose output has no name is no node of the framework's, but what is left of one.
+    let keeps_name = model.output(id.into()).names.is_empty();
+    Ok(Replacement { port: fused.into(), keeps_name })
 }
 
 /// A convolution or product like `like` with other data and weights.
@@ -325,7 +328,9 @@ fn shift_before(model: &mut Model, id: NodeId) -> Outcome {
     inputs[0] = shift.x;
     let product = add_like(model, id, op, &inputs)?;
     let bias = model.add_constant(format!("{name}/bias"), bias);
-    Ok(add_binary(model, name, BinaryKind::Add, product.into(), bias.into())?.into())
+    let name = model.node(weighted.data.node).name.clone();
+    let sum = add_binary(model, name, BinaryKind::Add, product.into(), bias.into())?;
+    Ok(Replacement { port: sum.into(), keeps_name: true })
 }
 
 fn summed(model: &Model, weighted: &Weighted, values: &[f64]) -> Result<Vec<f64>, Refusal> {
@@ -403,5 +408,6 @@ fn gather_after_linear(model: &mut Model, id: NodeId) -> Outcome {
     let inner = add_binary(model, &name, kind, source, constant.into())?;
     let (op, mut inputs) = (model.node(gather).op.clone(), model.node(gather).inputs().to_vec());
     inputs[0] = inner.into();
-    Ok(model.add(name, op, &inputs)?.into())
+    let moved = add_like(model, gather, op, &inputs)?;
+    Ok(Replacement { port: moved.into(), keeps_name: true })
 }

@@ -211,7 +211,7 @@ fn blocks_into_dilation(model: &mut Model, id: NodeId) -> Outcome {
     ensure(block == block_behind, || format!("the blocks are {block:?} and then {block_behind:?}"))?;
     ensure(block.len() > 2 && block[..2] == [1, 1], || "it takes blocks of channels".to_owned())?;
     let pads = |pad: &[i64], crop: &[i64]| -> Result<Vec<i64>, Refusal> {
-        let pads: Vec<i64> = pad.iter().zip(crop).map(|(p, c)| p - c).collect();
+        let pads: Vec<i64> = pad.iter().zip(crop).map(|(p, c)| p.saturating_sub(*c)).collect();
         ensure(pads.iter().all(|p| *p >= 0), || "more is cropped than was padded".to_owned())?;
         Ok(pads[2..].to_vec())
     };

@@ -204,7 +204,7 @@ pub fn change_input_layout(
     }
     model.infer_node(parameter)?;
     if !order.is_identity() {
-        let back = add_transpose(model, &name, parameter.into(), &order.inverse())?;
+        let back = add_transpose(model, &format!("{name}/transposed"), parameter.into(), &order.inverse())?;
         for (user, index) in consumers {
             model.set_input(user, index, back.into());
         }
@@ -226,7 +226,7 @@ pub fn change_output_layout(
     let name = model.node(source.node).name.clone();
     let order = order(&name, &model.ty(source).shape.clone(), from, to)?;
     if !order.is_identity() {
-        let moved = add_transpose(model, &name, source, &order)?;
+        let moved = add_transpose(model, &format!("{name}/transposed"), source, &order)?;
         let names = std::mem::take(model.names_mut(source));
         *model.names_mut(moved.into()) = names;
         model.set_input(result, 0, moved.into());

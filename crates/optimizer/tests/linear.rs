@@ -15,6 +15,7 @@ fn batch_norm<'n>(x: Expr<'n>, count: usize) -> Expr<'n> {
     let positive = noise(&[count], 5).to_f64s().iter().map(|v| (v.abs() + 0.5) as f32).collect::<Vec<_>>();
     let variance = net.tensor(Tensor::from_slice(&[count], &positive).unwrap());
     let [gamma, beta, mean] = [1, 2, 3].map(|seed| net.tensor(noise(&[count], seed)));
+    let gamma = gamma.named("gamma");
     net.op(BatchNormInference { epsilon: 1e-3, data_input: 0 }, &[x, gamma, beta, mean, variance])
 }
 
@@ -28,9 +29,17 @@ fn batch_norm_goes_into_the_convolution_before_it() {
     let done = optimized(&[norm.relu().named("relu")]).are("Convolution Add ReLU");
     assert_eq!(done.names(), ["conv", "norm", "relu"]);
     assert_eq!(done.model.find_port("norm:0").unwrap().node, done.node("Add").0);
-    assert_eq!(done.node("Add").1.rt_info["fused_names"].parts["value"], "bias,norm");
+    assert_eq!(done.node("Add").1.rt_info["fused_names"].parts["value"], "bias,gamma,norm");
     // The convolution's output is no longer what the framework called so.
     assert!(done.node("Convolution").1.outputs()[0].names.is_empty());
+}
+
+#[test]
+fn a_batch_norm_that_stays_is_two_nodes_with_two_names() {
+    let net = Net::default();
+    let norm = batch_norm(net.input("[1,3,5,5]").relu(), 3).named("norm");
+    let done = optimized(&[norm]).are("ReLU Multiply Add");
+    assert_eq!(done.names()[1..], ["gamma", "norm"]);
 }
 
 #[test]

@@ -29,7 +29,9 @@ fn reshape_ones(model: &mut Model, id: NodeId) -> Outcome {
         matches!(model.node(id).op, Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::OpResult(_))
     };
     let near = changes_shape(source.node) || model.users_of(id).any(|(user, _)| changes_shape(user));
-    ensure(near, || "no change of shape stands beside it".to_owned())?;
+    if !near {
+        return Err(Refusal::NoMatch);
+    }
     let pattern = reshape_pattern(&model.ty(id.into()).shape)
         .ok_or_else(|| Refusal::because("more than one dimension is unknown"))?;
     let name = model.node(id).name.clone();
@@ -79,11 +81,11 @@ fn into_dense(model: &mut Model, id: NodeId) -> Outcome {
     let (order, source) = transpose(model, model.node(flatten).inputs()[0].node).ok_or(Refusal::NoMatch)?;
     ensure(!op.transpose_a, || "the product takes its data transposed".to_owned())?;
     let moved = graph::dims(model, model.node(flatten).inputs()[0]).ok_or(Refusal::NoMatch)?;
-    let sizes: Option<Vec<usize>> = moved[1..].iter().map(|d| d.size()).collect();
+    let sizes: Option<Vec<usize>> = moved.iter().skip(1).map(|d| d.size()).collect();
     let sizes = sizes.ok_or_else(|| Refusal::because("a flattened dimension is not known"))?;
     let rows: usize = sizes.iter().product();
     let flat = graph::dims(model, inputs[0]).ok_or(Refusal::NoMatch)?;
-    ensure(order.axes()[0] == 0 && flat.len() == 2 && flat[1].size() == Some(rows), || {
+    ensure(order.axes().first() == Some(&0) && flat.len() == 2 && flat[1].size() == Some(rows), || {
         "not all dimensions but the batch are flattened".to_owned()
     })?;
     let weights = inputs[1];

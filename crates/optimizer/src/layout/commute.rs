@@ -263,7 +263,7 @@ fn before(model: &mut Model, port: Port, order: &Permutation) -> Result<Port, Re
             transposed(tensor, &inverse).ok_or_else(|| Refusal::because("a constant can't be transposed"))?;
         return Ok(model.add_constant(name, tensor).into());
     }
-    Ok(add_transpose(model, &name, port, &inverse)?.into())
+    Ok(add_transpose(model, &(name + "/transposed"), port, &inverse)?.into())
 }
 
 /// The same for an operand that may have fewer dimensions.
@@ -300,8 +300,8 @@ fn slope(model: &mut Model, port: Port, order: &Permutation) -> Result<Port, Ref
         return Ok(port);
     }
     let mut shape = vec![1; order.rank()];
-    if let [count] = tensor.shape() {
-        shape[order.axes()[1]] = *count;
+    if let ([count], Some(channels)) = (tensor.shape(), order.axes().get(1)) {
+        shape[*channels] = *count;
         let tensor = tensor.reshaped(shape).map_err(|e| Refusal::because(e.to_string()))?;
         let name = model.node(port.node).name.clone();
         return Ok(model.add_constant(name, tensor).into());

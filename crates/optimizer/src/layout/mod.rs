@@ -18,7 +18,7 @@ use crate::{
 };
 use commute::{Data, commute, data_inputs};
 use ir::{Model, ModelError, NodeId, Op, Port};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 /// Sinking and rising are repeated while transposes go, but no more often than this.
 const MOST_ROUNDS: usize = 8;
@@ -127,7 +127,7 @@ fn sink_through(model: &mut Model, id: NodeId, order: &Permutation) -> Result<()
         model.infer_node(id)?;
         return Err(error.into());
     }
-    let name = model.node(id).name.clone();
+    let name = model.node(id).name.clone() + "/transposed";
     for index in 0..model.node(id).outputs().len() {
         if changed.order.is_identity() || model.consumers(id.output(index)).is_empty() {
             continue;
@@ -144,14 +144,15 @@ fn sink_through(model: &mut Model, id: NodeId, order: &Permutation) -> Result<()
 /// Moves transposes towards the inputs through regions at whose edge they vanish, or meet an input of the network.
 fn rise(model: &mut Model, record: &mut Record) -> Result<usize, ModelError> {
     let mut changes = 0;
+    let mut places = places(model)?;
     for id in model.topological_order()?.into_iter().rev() {
         let Some((order, source)) = model.get(id).and_then(|_| transpose(model, id)) else { continue };
-        let Some(region) = region_above(model, source, &order)? else { continue };
+        let Some(region) = region_above(model, source, &order, &places) else { continue };
         changes += 1;
         let (ports, inverse) = (region.edge, order.inverse());
         for port in ports {
             // A pair that does nothing; its lower half sinks through the region.
-            let name = model.node(port.node).name.clone();
+            let name = model.node(id).name.clone();
             let up = add_transpose(model, &name, port, &order)?;
             let down = add_transpose(model, &name, up.into(), &inverse)?;
             for (user, input) in model.consumers(port) {
@@ -168,8 +169,18 @@ fn rise(model: &mut Model, record: &mut Record) -> Result<usize, ModelError> {
                 record.refused("raise transpose", &model.node(node).name, reason);
             }
         }
+        places = self::places(model)?;
     }
     Ok(changes)
+}
+
+/// Along [`NodeId::index`], the place of each node in topological order.
+fn places(model: &Model) -> Result<Vec<usize>, ModelError> {
+    let mut places = vec![0; model.capacity()];
+    for (i, id) in model.topological_order()?.into_iter().enumerate() {
+        places[id.index()] = i;
+    }
+    Ok(places)
 }
 
 /// Nodes that a transpose below them moves through, and the ports where it ends up.
@@ -179,12 +190,11 @@ struct Region {
 }
 
 /// The region above `start`, when moving the transpose to its edge pays.
-fn region_above(model: &Model, start: Port, order: &Permutation) -> Result<Option<Region>, ModelError> {
-    let place: HashMap<NodeId, usize> =
-        model.topological_order()?.into_iter().enumerate().map(|(i, id)| (id, i)).collect();
+fn region_above(model: &Model, start: Port, order: &Permutation, places: &[usize]) -> Option<Region> {
+    let place = |port: Port| places[port.node.index()];
     let mut region = Region { nodes: HashSet::new(), edge: BTreeSet::new() };
     // The latest node first: all its users within the region are then known.
-    let mut open: BTreeSet<(usize, Port)> = [(place[&start.node], start)].into();
+    let mut open: BTreeSet<(usize, Port)> = [(place(start), start)].into();
     let (mut cost, mut at_input) = (0, true);
     while let Some((_, port)) = open.pop_last() {
         let node = model.node(port.node);
@@ -200,7 +210,7 @@ fn region_above(model: &Model, start: Port, order: &Permutation) -> Result<Optio
         if through {
             region.nodes.insert(port.node);
             for input in data_ports(model, port.node).expect("seen in `shape_stays`") {
-                open.insert((place[&input.node], input));
+                open.insert((place(input), input));
             }
             continue;
         }
@@ -212,7 +222,7 @@ fn region_above(model: &Model, start: Port, order: &Permutation) -> Result<Optio
         }
     }
     let pays = !region.nodes.is_empty() && (cost == 0 || cost == 1 && at_input);
-    Ok(pays.then_some(region))
+    pays.then_some(region)
 }
 
 /// True when a transpose moves through a node upwards: it keeps the order of dimensions.
