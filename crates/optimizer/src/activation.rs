@@ -86,8 +86,7 @@ fn h_swish(model: &mut Model, id: NodeId) -> Outcome {
     let direct = either(model, id.into(), BinaryKind::Multiply)
         .find_map(|(x, gate)| (unary(model, gate, Unary::HSigmoid)? == x).then_some((x, vec![gate])));
     let late = || {
-        let (product, factor) = scaled(model, id.into()).filter(|(_, f)| close(*f, 1.0 / 6.0))?;
-        let _ = factor;
+        let (product, _) = scaled(model, id.into()).filter(|(_, f)| close(*f, 1.0 / 6.0))?;
         either(model, product, BinaryKind::Multiply).find_map(|(x, gate)| {
             let (argument, parts) = six(model, gate)?;
             (argument == x).then(|| (x, vec![product, parts[0], parts[1]]))

@@ -113,6 +113,20 @@ proptest! {
     }
 
     #[test]
+    fn answers_stay_for_a_batch_of_any_size(steps in prop::collection::vec(any::<Step>(), 1..16)) {
+        let net = Net::default();
+        let known = grow(&net, &steps);
+        let mut before = net.model(&known[known.len() - 1..]);
+        let parameter = before.parameters()[0];
+        before.set_parameter_shape(parameter, "[?,6,5,3]".parse().unwrap());
+        before.infer().unwrap();
+        let mut model = before.clone();
+        optimize(&mut model, &Options::default()).unwrap();
+        prop_assert!(transposes(&model) <= transposes(&before));
+        assert_same_answers(&before, &model, 2e-4);
+    }
+
+    #[test]
     fn each_pass_alone_keeps_the_answers(steps in prop::collection::vec(any::<Step>(), 1..12)) {
         let net = Net::default();
         let known = grow(&net, &steps);

@@ -127,6 +127,12 @@ fn a_convolution_for_each_part_is_a_grouped_one() {
     let parts = x.split(1, 2);
     let convs: Vec<Expr> = parts.iter().map(|p| p.conv(&[3, 2, 3, 3], 1)).collect();
     optimized(&[convs[0].concat(&convs[1..], 1)]).are("GroupConvolution");
+    let lengths = [x, net.tensor(ir::Tensor::scalar(1i64)), net.ints(&[2, 2])];
+    let first = net.op(VariadicSplit, &lengths);
+    let second = Expr { port: first.port.node.output(1), ..first };
+    let conv = |part: Expr<'_>| part.conv(&[3, 2, 3, 3], 1).port;
+    let ports = [conv(first), conv(second)].map(|port| Expr { port, ..first });
+    optimized(&[ports[0].concat(&ports[1..], 1)]).are("GroupConvolution");
     // In another order the groups would change places.
     optimized(&[convs[1].concat(&convs[..1], 1)])
         .are("Split Convolution Convolution Concat")
