@@ -63,7 +63,7 @@ impl Device for CpuDevice {
         Ok(Arc::new(Compiled {
             inputs: PortInfo::inputs(model),
             outputs: PortInfo::outputs(model),
-            plans: Arc::new(Plans::new(model.clone(), settings)?),
+            plans: Arc::new(Plans::new(model, settings)?),
             streams: Streams::new(&settings),
             name: model.name.clone(),
             settings,
@@ -107,7 +107,13 @@ impl CompiledModel for Compiled {
 
     fn create_request(self: Arc<Self>) -> DeviceResult<Box<dyn InferRequest>> {
         let streams = self.streams.clone();
-        Ok(Box::new(Request::new(self.plans.clone(), streams, &self.inputs, &self.outputs)?))
+        Ok(Box::new(Request::new(
+            self.plans.clone(),
+            streams,
+            &self.inputs,
+            &self.outputs,
+            self.settings.profile,
+        )?))
     }
 
     fn property(&self, key: &str) -> DeviceResult<String> {

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `device.rs` | the device: queries, compiles |
 //! | `config.rs` | its settings |
+//! | `compile/` | lowers a model to a plan |
+//! | `arena.rs` | the memory of activations |
 //! | `plan.rs` | a model lowered for one set of input shapes: what the run loop runs |
 //! | `request.rs` | one inference at a time: tensors, start, cancel |
 //! | `stream.rs` | threads that run requests |
@@ -11,6 +13,8 @@
 //! | `isa.rs` | instruction sets and their vectors |
 //! | `kernels/` | what the steps of a plan run |
 
+mod arena;
+mod compile;
 mod config;
 mod device;
 mod isa;

@@ -1,55 +1,363 @@
-//! A model lowered for one set of input shapes.
+//! A model lowered for one set of input shapes: steps in order, resolved to kernels and places in memory.
+//!
+//! The run loop knows no op. A step is a closure over its kernel and an [`Io`] that resolves its operands; it
+//! allocates nothing (but for steps that run the reference) and takes no lock.
 
-use crate::{config::Settings, stream::Stream};
+use crate::{compile, config::Settings, pool::Pool, stream::Stream};
 use ir::{
-    Model, Op, Tensor,
+    Bytes, ElementType, Model, Tensor,
     device::{DeviceError, DeviceResult, LayerStatus, ProfileRow},
 };
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    ops::Range,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
+/// Which memory an operand lies in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Base {
+    /// The stream's arena.
+    Arena,
+    /// An input of the model, in the caller's memory.
+    Input(usize),
+    /// An output of the model, in the caller's memory.
+    Output(usize),
+    /// A constant of the plan.
+    Constant(usize),
+}
+
+/// Where an operand of a step lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// The memory.
+    pub(crate) base: Base,
+    /// The first byte.
+    pub(crate) offset: usize,
+    /// Bytes.
+    pub(crate) len: usize,
+}
+
+impl Place {
+    fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.len
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let (a, b) = (self.range(), other.range());
+        self.base == other.base && a.start < b.end && b.start < a.end
+    }
+}
+
+/// What a step's closure does.
+pub(crate) type Routine = dyn Fn(&Io, &mut Pool) -> DeviceResult<()> + Send + Sync;
+
+/// One step: operands and what to do with them.
+pub(crate) struct Step {
+    /// Places that are read.
+    pub(crate) inputs: Vec<Place>,
+    /// Places that are written: none overlaps another, nor an input, unless it is that input's very place.
+    pub(crate) outputs: Vec<Place>,
+    /// The row of the profile that it counts for.
+    pub(crate) row: usize,
+    /// The work.
+    pub(crate) routine: Box<Routine>,
+}
+
+/// A row of the profile without its time.
+pub(crate) struct Row {
+    /// The node's name.
+    pub(crate) name: String,
+    /// The op's type name.
+    pub(crate) layer_type: String,
+    /// The kernel.
+    pub(crate) exec_type: String,
+    /// What became of it.
+    pub(crate) status: LayerStatus,
+}
+
+/// An output of a plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Answer {
+    /// Its type.
+    pub(crate) element_type: ElementType,
+    /// Its shape.
+    pub(crate) shape: Vec<usize>,
+}
+
+/// A model lowered for one set of input shapes.
+pub(crate) struct Plan {
+    steps: Vec<Step>,
+    rows: Vec<Row>,
+    constants: Vec<Bytes>,
+    answers: Vec<Answer>,
+    arena: usize,
+    input_bytes: Vec<usize>,
+    output_bytes: Vec<usize>,
+}
+
+impl Plan {
+    /// Puts a plan together.
+    ///
+    /// # Panics
+    /// If operands lie outside of their memory or overlap where they must not: a bug of the lowering.
+    pub(crate) fn new(
+        steps: Vec<Step>,
+        rows: Vec<Row>,
+        constants: Vec<Bytes>,
+        answers: Vec<Answer>,
+        arena: usize,
+        input_bytes: Vec<usize>,
+    ) -> Self {
+        let bytes = |a: &Answer| {
+            let count = ir::element_count(&a.shape).and_then(|n| a.element_type.byte_len(n));
+            count.expect("inference bounds the sizes")
+        };
+        let output_bytes = answers.iter().map(bytes).collect();
+        let plan = Self { steps, rows, constants, answers, arena, input_bytes, output_bytes };
+        for step in &plan.steps {
+            let name = &plan.rows[step.row].name;
+            for place in step.inputs.iter().chain(&step.outputs) {
+                let bound = match place.base {
+                    Base::Arena => arena,
+                    Base::Input(i) => plan.input_bytes[i],
+                    Base::Output(i) => plan.output_bytes[i],
+                    Base::Constant(i) => plan.constants[i].len(),
+                };
+                assert!(place.range().end <= bound, "`{name}`: {place:?} of {bound}");
+                assert!(place.len == 0 || place.offset.is_multiple_of(4) || place.base != Base::Arena);
+            }
+            for (i, output) in step.outputs.iter().enumerate() {
+                assert!(matches!(output.base, Base::Arena | Base::Output(_)), "`{name}` writes {output:?}");
+                let others = step.outputs[..i].iter();
+                assert!(!others.clone().any(|o| o.overlaps(output)), "`{name}`: outputs overlap");
+                let clash = step.inputs.iter().any(|input| input != output && input.overlaps(output));
+                assert!(
+                    !clash,
+                    "`{name}`: an output overlaps an input: {:?} {:?}",
+                    step.inputs, step.outputs
+                );
+            }
+        }
+        plan
+    }
+
+    /// Types and shapes of the outputs.
+    pub(crate) fn answers(&self) -> &[Answer] {
+        &self.answers
+    }
+
+    /// The bytes of output `i`.
+    pub(crate) fn output_bytes(&self, i: usize) -> usize {
+        self.output_bytes[i]
+    }
+
+    /// Runs the steps. Inputs and outputs are the model's, whole, in order, aligned as their elements ask for.
+    pub(crate) fn run(
+        &self,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+        stream: &mut Stream,
+        cancelled: &AtomicBool,
+        profile: Option<&mut Vec<ProfileRow>>,
+    ) -> DeviceResult<()> {
+        assert!(inputs.iter().map(|i| i.len()).eq(self.input_bytes.iter().copied()));
+        assert!(outputs.iter().map(|o| o.len()).eq(self.output_bytes.iter().copied()));
+        let outputs: Vec<*mut u8> = outputs.iter_mut().map(|o| o.as_mut_ptr()).collect();
+        let memory = Memory {
+            arena: stream.arena.bytes(self.arena).as_mut_ptr(),
+            inputs,
+            outputs: &outputs,
+            constants: &self.constants,
+        };
+        let mut times = profile.as_ref().map(|_| vec![Duration::ZERO; self.rows.len()]);
+        for step in &self.steps {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(DeviceError::Cancelled);
+            }
+            let start = times.as_ref().map(|_| Instant::now());
+            let io = Io { memory: &memory, inputs: &step.inputs, outputs: &step.outputs };
+            (step.routine)(&io, &mut stream.pool)?;
+            if let (Some(times), Some(start)) = (&mut times, start) {
+                times[step.row] += start.elapsed();
+            }
+        }
+        if let (Some(profile), Some(times)) = (profile, times) {
+            profile.clear();
+            profile.extend(self.rows.iter().zip(times).map(|(row, time)| ProfileRow {
+                name: row.name.clone(),
+                status: row.status,
+                layer_type: row.layer_type.clone(),
+                exec_type: row.exec_type.clone(),
+                real_time: time,
+                cpu_time: time,
+            }));
+        }
+        Ok(())
+    }
+}
+
+/// The memory of one run.
+struct Memory<'a> {
+    arena: *mut u8,
+    inputs: &'a [&'a [u8]],
+    outputs: &'a [*mut u8],
+    constants: &'a [Bytes],
+}
+
+/// What a step sees of the memory.
+pub(crate) struct Io<'a> {
+    memory: &'a Memory<'a>,
+    inputs: &'a [Place],
+    outputs: &'a [Place],
+}
+
+impl<'a> Io<'a> {
+    fn at(&self, place: &Place) -> *mut u8 {
+        let base = match place.base {
+            Base::Arena => self.memory.arena,
+            Base::Input(i) => self.memory.inputs[i].as_ptr().cast_mut(),
+            Base::Output(i) => self.memory.outputs[i],
+            Base::Constant(i) => self.memory.constants[i].as_ptr().cast_mut(),
+        };
+        // SAFETY: `Plan::new` checked that the place lies within its memory, `Plan::run` that the memory is whole.
+        unsafe { base.add(place.offset) }
+    }
+
+    /// The elements of input `i`.
+    pub(crate) fn input<T: bytemuck::Pod>(&self, i: usize) -> &'a [T] {
+        let place = &self.inputs[i];
+        let at = self.at(place).cast::<T>();
+        assert!(at.is_aligned());
+        // SAFETY: within its memory (see `at`), aligned, initialised, any bits are a `T`. Nobody writes it during
+        // the step: other steps don't run, and outputs lie elsewhere unless the step works in place, which it then
+        // knows by `in_place` and does not ask for this input.
+        unsafe { std::slice::from_raw_parts(at, place.len / size_of::<T>()) }
+    }
+
+    /// True when output 0 lies where input `i` does: the input must then not be asked for.
+    pub(crate) fn in_place(&self, i: usize) -> bool {
+        self.inputs[i] == self.outputs[0]
+    }
+
+    /// The elements of the only output, to write; asked for once in a step.
+    pub(crate) fn out<T: bytemuck::Pod>(&self) -> &'a mut [T] {
+        assert_eq!(self.outputs.len(), 1);
+        self.output(0)
+    }
+
+    /// The elements of output `i`, to write; asked for once in a step.
+    #[expect(clippy::mut_from_ref)] // They are not of `self`, see below.
+    pub(crate) fn output<T: bytemuck::Pod>(&self, i: usize) -> &'a mut [T] {
+        let place = &self.outputs[i];
+        let at = self.at(place).cast::<T>();
+        assert!(at.is_aligned());
+        // SAFETY: as for inputs; `Plan::new` checked that outputs of a step overlap nothing else of the step, and a
+        // step asks once.
+        unsafe { std::slice::from_raw_parts_mut(at, place.len / size_of::<T>()) }
+    }
+}
+
+/// Plans for input shapes that were asked for lately.
+const MOST_PLANS: usize = 8;
+
 /// The plans of one model.
-pub(crate) struct Plans {
-    model: Model,
-    settings: Settings,
+pub(crate) enum Plans {
+    /// All shapes are known.
+    Fixed(Arc<Plan>),
+    /// A plan for each set of input shapes.
+    Dynamic {
+        /// The model.
+        model: Model,
+        /// What plans are made for.
+        settings: Settings,
+        /// Plans by input shapes, the latest last; no plan where shapes depend on data even so.
+        recent: Mutex<Vec<(Vec<Vec<usize>>, Option<Arc<Plan>>)>>,
+    },
 }
 
 impl Plans {
     /// Lowers the model as far as its shapes are known.
-    pub(crate) fn new(model: Model, settings: Settings) -> DeviceResult<Self> {
+    pub(crate) fn new(model: &Model, settings: Settings) -> DeviceResult<Self> {
         model.topological_order()?;
-        Ok(Self { model, settings })
+        Ok(match compile::lower(model, &settings)? {
+            Some(plan) => Self::Fixed(Arc::new(plan)),
+            None => Self::Dynamic { model: model.clone(), settings, recent: Mutex::default() },
+        })
     }
 
-    /// Runs the model; `cancelled` is looked at between layers.
-    pub(crate) fn run(
+    /// The plan for these input shapes; `None` where shapes depend on data.
+    pub(crate) fn plan(&self, shapes: &[&[usize]]) -> DeviceResult<Option<Arc<Plan>>> {
+        let (model, settings, recent) = match self {
+            Self::Fixed(plan) => return Ok(Some(plan.clone())),
+            Self::Dynamic { model, settings, recent } => (model, settings, recent),
+        };
+        let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = recent.iter().position(|(key, _)| key.iter().eq(shapes.iter()));
+        let entry = match known {
+            Some(at) => recent.remove(at),
+            None => {
+                let mut model = model.clone();
+                for (id, shape) in model.parameters().to_vec().into_iter().zip(shapes) {
+                    model.set_parameter_shape(id, (*shape).into());
+                }
+                model.infer()?;
+                let plan = compile::lower(&model, settings)?.map(Arc::new);
+                (shapes.iter().map(|shape| shape.to_vec()).collect(), plan)
+            }
+        };
+        let plan = entry.1.clone();
+        if recent.len() == MOST_PLANS {
+            recent.remove(0);
+        }
+        recent.push(entry);
+        Ok(plan)
+    }
+
+    /// Runs the model node by node with the reference: where shapes depend on data.
+    pub(crate) fn interpret(
         &self,
         inputs: &[Tensor],
-        _stream: &mut Stream,
         cancelled: &AtomicBool,
-        profile: &mut Vec<ProfileRow>,
+        mut profile: Option<&mut Vec<ProfileRow>>,
     ) -> DeviceResult<Vec<Tensor>> {
-        let model = &self.model;
-        profile.clear();
+        let Self::Dynamic { model, .. } = self else { unreachable!("fixed shapes have a plan") };
+        if let Some(profile) = &mut profile {
+            profile.clear();
+        }
+        let order = model.topological_order()?;
+        // A tensor is dropped when its last user has run.
+        let mut uses: Vec<usize> = vec![0; model.capacity()];
+        for id in &order {
+            uses[id.index()] = model.users_of(*id).count();
+        }
         let mut values: Vec<Vec<Tensor>> = vec![Vec::new(); model.capacity()];
-        for id in model.topological_order()? {
+        for id in order {
             if cancelled.load(Ordering::Relaxed) {
                 return Err(DeviceError::Cancelled);
             }
             let node = model.node(id);
             let start = Instant::now();
-            values[id.index()] = if let Op::Parameter(_) = node.op {
-                let at = model.parameters().iter().position(|p| *p == id).expect("a parameter is listed");
-                vec![inputs[at].clone()]
-            } else {
-                let arguments: Vec<Tensor> =
-                    node.inputs().iter().map(|p| values[p.node.index()][p.index].clone()).collect();
-                node.op.operator().evaluate(&arguments).map_err(|source| model.op_error(node, source))?
+            values[id.index()] = match model.parameters().iter().position(|p| *p == id) {
+                Some(at) => vec![inputs[at].clone()],
+                None => {
+                    let from = |p: &ir::Port| values[p.node.index()][p.index].clone();
+                    let arguments: Vec<Tensor> = node.inputs().iter().map(from).collect();
+                    let outputs = node.op.operator().evaluate(&arguments);
+                    outputs.map_err(|source| model.op_error(node, source))?
+                }
             };
-            if self.settings.profile
-                && !matches!(node.op, Op::Parameter(_) | Op::Constant(_) | Op::OpResult(_))
+            for port in node.inputs() {
+                uses[port.node.index()] -= 1;
+                if uses[port.node.index()] == 0 {
+                    values[port.node.index()].clear();
+                }
+            }
+            if let Some(profile) = &mut profile
+                && compile::has_row(node)
             {
                 profile.push(ProfileRow {
                     name: node.name.clone(),

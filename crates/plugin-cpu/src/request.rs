@@ -5,9 +5,10 @@ use crate::{
     stream::{Stream, Streams},
 };
 use ir::{
-    Tensor,
+    AlignedBytes, ElementType,
     device::{
         Completion, DeviceError, DeviceResult, HostTensor, InferRequest, PortIndex, PortInfo, ProfileRow,
+        WriteGuard,
     },
 };
 use std::{
@@ -19,6 +20,34 @@ use std::{
     },
 };
 
+/// Where an answer is written.
+enum Answer<'a> {
+    InPlace(WriteGuard<'a>),
+    Copied(AlignedBytes),
+}
+
+/// True when any element type can be read there.
+fn is_aligned(bytes: &[u8]) -> bool {
+    bytes.is_empty() || (bytes.as_ptr() as usize).is_multiple_of(8)
+}
+
+/// The tensor of an output, made anew when the one there has another shape. A shape known beforehand can't come out
+/// differently; a dynamic one gets the memory it needs.
+fn fit<'a>(
+    slot: &'a mut Option<HostTensor>,
+    ty: ElementType,
+    shape: &[usize],
+    port: &PortInfo,
+) -> DeviceResult<&'a mut HostTensor> {
+    if slot.as_ref().is_none_or(|tensor| tensor.shape() != shape) {
+        if !port.ty.shape.admits(shape) {
+            return Err(failed(format!("output `{}` came out as {shape:?}", port.name())));
+        }
+        *slot = Some(HostTensor::zeros(ty, shape).map_err(failed)?);
+    }
+    Ok(slot.as_mut().expect("just made"))
+}
+
 /// What an inference needs; locked while one runs.
 struct Work {
     plans: Arc<Plans>,
@@ -27,6 +56,7 @@ struct Work {
     inputs: Vec<Option<HostTensor>>,
     outputs: Vec<Option<HostTensor>>,
     profile: Vec<ProfileRow>,
+    profiled: bool,
 }
 
 struct Shared {
@@ -49,6 +79,7 @@ impl Request {
         streams: Streams,
         inputs: &[PortInfo],
         outputs: &[PortInfo],
+        profiled: bool,
     ) -> DeviceResult<Self> {
         let allocate = |ports: &[PortInfo]| -> DeviceResult<Vec<Option<HostTensor>>> {
             let tensor = |port: &PortInfo| {
@@ -64,6 +95,7 @@ impl Request {
             input_ports: inputs.to_vec(),
             output_ports: outputs.to_vec(),
             profile: Vec::new(),
+            profiled,
         };
         let shared = Shared {
             work: Mutex::new(work),
@@ -117,26 +149,77 @@ impl Shared {
 
 impl Work {
     fn run(&mut self, stream: &mut Stream, cancelled: &AtomicBool) -> DeviceResult<()> {
-        let mut inputs: Vec<Tensor> = Vec::new();
+        let mut inputs = Vec::new();
         for (tensor, port) in self.inputs.iter().zip(&self.input_ports) {
-            let tensor = tensor.as_ref().ok_or_else(|| DeviceError::Tensor {
+            inputs.push(tensor.as_ref().ok_or_else(|| DeviceError::Tensor {
                 port: format!("input `{}`", port.name()),
                 expected: port.ty.to_string(),
                 found: "no tensor; its shape is dynamic, so one must be set".to_owned(),
-            })?;
-            inputs.push(tensor.to_tensor()?);
+            })?);
         }
-        let answers = self.plans.run(&inputs, stream, cancelled, &mut self.profile)?;
-        for ((slot, answer), port) in self.outputs.iter_mut().zip(answers).zip(&self.output_ports) {
-            match slot {
-                Some(tensor) if tensor.shape() == answer.shape() => {
-                    tensor.write()?.copy_from_slice(answer.bytes());
-                }
-                // A shape known beforehand can't come out differently; a dynamic one gets the memory it needs.
-                _ if port.ty.shape.admits(answer.shape()) => *slot = Some(HostTensor::from(&answer)),
-                _ => {
-                    return Err(failed(format!("output `{}` came out as {:?}", port.name(), answer.shape())));
-                }
+        let shapes: Vec<&[usize]> = inputs.iter().map(|tensor| tensor.shape()).collect();
+        let profile = self.profiled.then_some(&mut self.profile);
+        let Some(plan) = self.plans.plan(&shapes)? else {
+            let inputs = inputs.into_iter().map(HostTensor::to_tensor).collect::<DeviceResult<Vec<_>>>()?;
+            let answers = self.plans.interpret(&inputs, cancelled, profile)?;
+            for ((slot, answer), port) in self.outputs.iter_mut().zip(&answers).zip(&self.output_ports) {
+                let (ty, shape) = (answer.element_type(), answer.shape());
+                fit(slot, ty, shape, port)?.write()?.copy_from_slice(answer.bytes());
+            }
+            return Ok(());
+        };
+        let mut outputs = Vec::new();
+        for ((slot, answer), port) in self.outputs.iter_mut().zip(plan.answers()).zip(&self.output_ports) {
+            outputs.push(&*fit(slot, answer.element_type, &answer.shape, port)?);
+        }
+        // Memory that two tensors share, or that is not aligned for its elements, is used through a copy.
+        let shared = |tensor: &HostTensor, others: &[&HostTensor]| {
+            others.iter().any(|other| tensor.shares_memory_with(other))
+        };
+        let guards = inputs.iter().map(|tensor| tensor.read()).collect::<DeviceResult<Vec<_>>>()?;
+        let copy = |bytes: &[u8]| {
+            let mut copy = ir::aligned_zeros(bytes.len());
+            copy.copy_from_slice(bytes);
+            copy
+        };
+        let copies: Vec<_> = inputs
+            .iter()
+            .zip(&guards)
+            .map(|(tensor, bytes)| {
+                let moved = !is_aligned(bytes) || shared(tensor, &outputs);
+                moved.then(|| copy(bytes))
+            })
+            .collect();
+        let guards: Vec<_> =
+            guards.into_iter().zip(&copies).map(|(guard, copy)| copy.is_none().then_some(guard)).collect();
+        let views: Vec<&[u8]> = guards
+            .iter()
+            .zip(&copies)
+            .map(|(guard, copy)| guard.as_deref().or(copy.as_deref()).expect("one of both"))
+            .collect();
+        let mut answers = Vec::new();
+        for (i, tensor) in outputs.iter().enumerate() {
+            let guard = if shared(tensor, &outputs[..i]) { None } else { Some(tensor.write()?) };
+            let guard = guard.filter(|bytes| is_aligned(bytes));
+            let len = plan.output_bytes(i);
+            answers.push(guard.map_or_else(|| Answer::Copied(ir::aligned_zeros(len)), Answer::InPlace));
+        }
+        let mut places: Vec<&mut [u8]> = answers
+            .iter_mut()
+            .map(|answer| match answer {
+                Answer::InPlace(guard) => &mut guard[..],
+                Answer::Copied(bytes) => &mut bytes[..],
+            })
+            .collect();
+        plan.run(&views, &mut places, stream, cancelled, profile)?;
+        let copied = answers.into_iter().map(|answer| match answer {
+            Answer::InPlace(_) => None,
+            Answer::Copied(bytes) => Some(bytes),
+        });
+        let copied: Vec<_> = copied.collect();
+        for (tensor, bytes) in outputs.iter().zip(copied) {
+            if let Some(bytes) = bytes {
+                tensor.write()?.copy_from_slice(&bytes);
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Streams: threads that run requests, each stream one request at a time.
 
-use crate::{config::Settings, pool::Pool};
+use crate::{arena::Arena, config::Settings, pool::Pool};
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
@@ -10,6 +10,8 @@ use std::{
 pub(crate) struct Stream {
     /// The threads that the work may use, the calling one included.
     pub(crate) pool: Pool,
+    /// The memory of activations.
+    pub(crate) arena: Arena,
 }
 
 type Job = Box<dyn FnOnce(&mut Stream) + Send>;
@@ -53,7 +55,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Streams {
     /// Starts the threads.
     pub(crate) fn new(settings: &Settings) -> Self {
-        let stream = |i| Mutex::new(Stream { pool: Pool::new(settings.threads_of(i)) });
+        let stream =
+            |i| Mutex::new(Stream { pool: Pool::new(settings.threads_of(i)), arena: Arena::default() });
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue { jobs: VecDeque::new(), closed: false }),
             changed: Condvar::new(),

@@ -7,5 +7,9 @@ pub(crate) mod conv;
 #[cfg(test)]
 mod conv_tests;
 mod conv_tile;
+pub(crate) mod eltwise;
+pub(crate) mod layout;
 pub(crate) mod math;
+pub(crate) mod pooling;
 pub(crate) mod post;
+pub(crate) mod reduce;

@@ -93,7 +93,7 @@ impl Activation {
     /// Applies the function to a vector. `c` is the channel of the first lane, whose slope PReLU needs; `lanes`
     /// the number of lanes that are channels.
     #[inline(always)]
-    fn vector<S: Simd>(&self, s: S, x: S::V, c: usize, lanes: usize) -> S::V {
+    pub(super) fn vector<S: Simd>(&self, s: S, x: S::V, c: usize, lanes: usize) -> S::V {
         let zero = s.splat(0.0);
         let one = s.splat(1.0);
         let leaky = |slope| s.add(s.max(x, zero), s.mul(slope, s.min(x, zero)));

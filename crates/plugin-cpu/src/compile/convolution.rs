@@ -1,0 +1,125 @@
+//! Convolutions, with what joins them.
+
+use super::{
+    build::{Builder, Draft, Layout, dims4},
+    fuse::{self, Padding},
+};
+use crate::kernels::{
+    conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+    post::{PostOps, Sum},
+};
+use ir::{ElementType, NodeId, Op, op::Window};
+
+/// The geometry with padding that the convolution has taken over or, with `more`, would.
+fn geometry(builder: &Builder, id: NodeId, more: Option<&Padding>) -> Option<ConvShape> {
+    let node = builder.model.node(id);
+    let [data, weights] = node.inputs() else { return None };
+    let taken = more.is_none().then(|| fuse::taken_padding(builder, node)).flatten();
+    let padding = more.or(taken.as_ref());
+    let [batch, in_channels, ..] = builder.blockable(*data)?;
+    if builder.model.ty(*weights).element_type != ElementType::F32 || !builder.constants.has(*weights) {
+        return None;
+    }
+    let (shape, weights) = (builder.shape_of(*data), builder.shape_of(*weights));
+    let (windows, groups): (Vec<Window>, usize) = match &node.op {
+        Op::Convolution(op) => (op.windows(&shape, &weights).ok()?, 1),
+        Op::GroupConvolution(op) => (op.windows(&shape, &weights).ok()?, weights[0]),
+        _ => return None,
+    };
+    let output = builder.shape_of(id.into());
+    let [_, out_channels, ..] = builder.blockable(id.into())?;
+    // One dimension is a height of one.
+    let pair = |f: &dyn Fn(usize) -> usize, flat: usize| match windows.len() {
+        1 => Some([flat, f(0)]),
+        2 => Some([f(0), f(1)]),
+        _ => None,
+    };
+    let pads = |i: usize| {
+        let own = windows[i].pad_begin;
+        own + padding.map_or(0, |p| p.begin[i])
+    };
+    if (0..windows.len()).any(|i| windows[i].pad_begin < 0 || windows[i].pad_end < 0 && padding.is_some()) {
+        return None;
+    }
+    let unpadded = padding.map_or(shape, |p| builder.shape_of(p.data));
+    let [_, _, h, w] = dims4(&unpadded)?;
+    let [_, _, oh, ow] = dims4(&output)?;
+    Some(ConvShape {
+        batch,
+        groups,
+        in_channels,
+        out_channels,
+        input: [h, w],
+        output: [oh, ow],
+        kernel: pair(&|i| windows[i].kernel, 1)?,
+        stride: pair(&|i| windows[i].stride, 1)?,
+        dilation: pair(&|i| windows[i].dilation, 1)?,
+        pad_begin: pair(&|i| pads(i) as usize, 0)?,
+    })
+}
+
+/// The geometry, if there is a kernel for it.
+pub(crate) fn shape(builder: &Builder, id: NodeId) -> Option<ConvShape> {
+    geometry(builder, id, None)
+}
+
+/// True when the convolution can take the padding before it.
+pub(crate) fn takes_padding(builder: &Builder, id: NodeId, padding: &Padding) -> bool {
+    builder.blockable(padding.data).is_some() && geometry(builder, id, Some(padding)).is_some()
+}
+
+/// Scales the weights' rows, one an output channel.
+pub(crate) fn scale_rows(weights: &mut [f32], scale: Option<&Vec<f32>>) {
+    if let Some(scale) = scale
+        && let Some(row) = weights.len().checked_div(scale.len()).filter(|row| *row > 0)
+    {
+        for (row, scale) in weights.chunks_exact_mut(row).zip(scale) {
+            row.iter_mut().for_each(|weight| *weight *= scale);
+        }
+    }
+}
+
+/// The convolution as one step on blocked layout.
+pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
+    let shape = shape(builder, id)?;
+    let node = builder.model.node(id);
+    let fused = builder.fusions.of(id);
+    let mut weights = builder.constants.floats(node.inputs()[1])?;
+    scale_rows(&mut weights, fused.scale.as_ref());
+    let data = match fuse::taken_padding(builder, node) {
+        Some(padding) => padding.data,
+        None => node.inputs()[0],
+    };
+    let mut inputs = vec![builder.blocked(id, data)];
+    inputs.extend(fused.addend.map(|addend| builder.blocked(id, addend)));
+    let output_shape = builder.shape_of(id.into());
+    let output = builder.new_value(&output_shape, Layout::Blocked);
+    builder.define(fused.output, output);
+    let added = fused.sum != Sum::None;
+    let post = PostOps { bias: fused.shift, sum: fused.sum, activation: fused.activation };
+    let conv = Conv::new(builder.isa, shape, &weights, post);
+    let b = builder.isa.block();
+    let image = |channels: usize, [h, w]: [usize; 2]| channels.next_multiple_of(b) * h * w;
+    let (from, to) = (image(shape.in_channels, shape.input), image(shape.out_channels, shape.output));
+    builder.step(
+        id,
+        Draft {
+            exec_type: format!("{}_{}_f32", conv.name(), builder.isa.name()),
+            inputs,
+            outputs: vec![output],
+            in_place: added.then_some(1),
+            routine: Box::new(move |io, pool| {
+                let addend = match added {
+                    false => Addend::None,
+                    true if io.in_place(1) => Addend::Output,
+                    true => Addend::Of(Blocked { data: io.input(1), batch_stride: to }),
+                };
+                let src = Blocked { data: io.input(0), batch_stride: from };
+                let dst = BlockedMut { data: io.out(), batch_stride: to };
+                conv.run(pool, src, dst, addend);
+                Ok(())
+            }),
+        },
+    );
+    Some(())
+}

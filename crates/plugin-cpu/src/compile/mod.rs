@@ -1,0 +1,89 @@
+//! Lowering: a model whose shapes are all known becomes a [`Plan`]. Nodes are looked at in order; each gives steps,
+//! joins another node's work, or is known already. What has no kernel here runs the reference.
+//!
+//! | file | part |
+//! |---|---|
+//! | `constants.rs` | what is known at compile |
+//! | `fuse.rs` | which nodes join which |
+//! | `build.rs` | values, layouts, places; steps in order |
+//! | the others | ops by family |
+
+mod build;
+mod constants;
+mod convolution;
+mod elementwise;
+mod fuse;
+mod pooling;
+mod product;
+mod reduction;
+mod reference;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use crate::{config::Settings, isa::Isa, plan::Plan};
+use build::Builder;
+use constants::Constants;
+use fuse::Fusions;
+use ir::{Model, Node, NodeId, Op, device::DeviceResult};
+
+/// The plan of a model; `None` when shapes are not known.
+pub(crate) fn lower(model: &Model, settings: &Settings) -> DeviceResult<Option<Plan>> {
+    lower_for(Isa::best(), model, settings)
+}
+
+/// [`lower`] for an instruction set.
+pub(crate) fn lower_for(isa: Isa, model: &Model, _settings: &Settings) -> DeviceResult<Option<Plan>> {
+    let order = model.topological_order()?;
+    let fixed = |output: &ir::Output| {
+        let ty = &output.ty;
+        ty.shape.is_fixed() && ty.element_type != ir::ElementType::Dynamic
+    };
+    if !order.iter().all(|id| model.node(*id).outputs().iter().all(fixed)) {
+        return Ok(None);
+    }
+    let constants = Constants::new(model, &order);
+    let mut builder = Builder::new(model, isa, constants, Fusions::default());
+    fuse::find(&mut builder, &order);
+    for (i, id) in model.parameters().iter().enumerate() {
+        builder.input((*id).into(), i);
+    }
+    for id in &order {
+        let node = model.node(*id);
+        let known = (0..node.outputs().len()).all(|i| builder.constants.has(id.output(i)));
+        if matches!(node.op, Op::Parameter(_) | Op::OpResult(_)) || known {
+            continue;
+        }
+        if let Some(head) = builder.fusions.turn(*id) {
+            node_steps(&mut builder, head);
+        }
+    }
+    for (i, id) in model.results().iter().enumerate() {
+        builder.output(*id, model.node(*id).inputs()[0], i);
+    }
+    Ok(Some(builder.finish(&order)))
+}
+
+/// Adds the steps of a node and of those that join it.
+fn node_steps(builder: &mut Builder, id: NodeId) {
+    let done = match builder.model.node(id).op {
+        Op::Convolution(_) | Op::GroupConvolution(_) => convolution::lower(builder, id),
+        Op::MatMul(_) => product::lower(builder, id),
+        Op::MaxPool(_) | Op::MaxPool8(_) | Op::AvgPool(_) => pooling::lower(builder, id),
+        Op::Reduce(_) => reduction::lower(builder, id),
+        Op::Softmax(_) => reduction::softmax(builder, id),
+        Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => shape::reinterpret(builder, id),
+        Op::Transpose(_) => shape::transpose(builder, id),
+        Op::Concat(_) => shape::concat(builder, id),
+        Op::Split(_) | Op::VariadicSplit(_) => shape::split(builder, id),
+        _ => elementwise::lower(builder, id),
+    };
+    if done.is_none() {
+        reference::lower(builder, id);
+    }
+}
+
+/// True for nodes that profiles speak of.
+pub(crate) fn has_row(node: &Node) -> bool {
+    !matches!(node.op, Op::Constant(_) | Op::OpResult(_))
+}

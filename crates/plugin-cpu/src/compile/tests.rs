@@ -1,0 +1,389 @@
+//! Whole plans against the reference, on every instruction set.
+
+use super::lower_for;
+use crate::{arena::Arena, config::Settings, isa::Isa, pool::Pool, stream::Stream};
+use ir::{
+    ElementType, Model, NodeId, Op, Port, Tensor,
+    device::{Config, LayerStatus, ProfileRow},
+    op::*,
+};
+use std::sync::atomic::AtomicBool;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 >> 33
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        self.next() as usize % n
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+
+    /// Numbers from -1 to 1.
+    fn tensor(&mut self, shape: &[usize]) -> Tensor {
+        let n: usize = shape.iter().product();
+        let numbers: Vec<f32> = (0..n).map(|_| self.below(2001) as f32 / 1000.0 - 1.0).collect();
+        Tensor::from_slice(shape, &numbers).unwrap()
+    }
+}
+
+/// A network under construction.
+struct Net {
+    model: Model,
+    random: Random,
+}
+
+impl Net {
+    fn new(seed: u64) -> Self {
+        Self { model: Model::new("net"), random: Random(seed) }
+    }
+
+    fn input(&mut self, shape: &str) -> Port {
+        self.model.add_parameter("x", ElementType::F32, shape.parse().unwrap()).into()
+    }
+
+    fn add(&mut self, op: impl Into<Op>, inputs: &[Port]) -> Port {
+        let op = op.into();
+        let name = format!("{}_{}", op.type_name(), self.model.len());
+        self.model.add(name, op, inputs).unwrap().into()
+    }
+
+    fn result(&mut self, port: Port) -> NodeId {
+        let name = format!("out_{}", self.model.results().len());
+        self.model.add_result(name, port).unwrap()
+    }
+
+    fn shape(&self, port: Port) -> Vec<usize> {
+        self.model.ty(port).shape.sizes().unwrap()
+    }
+
+    fn constant(&mut self, shape: &[usize]) -> Port {
+        let tensor = self.random.tensor(shape);
+        self.model.add_constant("c", tensor).into()
+    }
+
+    fn integers(&mut self, values: &[i64]) -> Port {
+        self.model.add_constant("i", Tensor::from_i64s(values)).into()
+    }
+
+    fn binary(&mut self, kind: BinaryKind, a: Port, b: Port) -> Port {
+        self.add(Binary::new(kind), &[a, b])
+    }
+
+    fn conv(&mut self, x: Port, channels: usize, kernel: usize, stride: usize) -> Port {
+        let inputs = self.shape(x)[1];
+        // As networks have them: the sum of products stays in range.
+        let scale = 1.0 / ((inputs * kernel * kernel) as f32).sqrt();
+        let weights = self.random.tensor(&[channels, inputs, kernel, kernel]);
+        let weights: Vec<f32> = weights.view::<f32>().unwrap().iter().map(|w| w * scale).collect();
+        let weights = Tensor::from_slice(&[channels, inputs, kernel, kernel], &weights).unwrap();
+        let weights = self.model.add_constant("w", weights).into();
+        let op = Convolution { auto_pad: AutoPad::SameUpper, ..window(stride) };
+        self.add(op, &[x, weights])
+    }
+
+    fn depthwise(&mut self, x: Port, kernel: usize, stride: usize) -> Port {
+        let channels = self.shape(x)[1];
+        let weights = self.constant(&[channels, 1, 1, kernel, kernel]);
+        let Convolution { strides, pads_begin, pads_end, dilations, .. } = window(stride);
+        let op = GroupConvolution { strides, pads_begin, pads_end, dilations, auto_pad: AutoPad::SameUpper };
+        self.add(op, &[x, weights])
+    }
+
+    fn activation(&mut self, x: Port) -> Port {
+        match self.random.below(9) {
+            0 => self.add(Unary::Relu, &[x]),
+            1 => self.add(Clamp { min: 0.0, max: 6.0 }, &[x]),
+            2 => self.add(Swish, &[x]),
+            3 => {
+                let gate = self.add(Unary::Sigmoid, &[x]);
+                self.binary(BinaryKind::Multiply, x, gate)
+            }
+            4 => self.add(Unary::HSwish, &[x]),
+            5 => self.add(Elu { alpha: 0.7 }, &[x]),
+            6 => {
+                let slope = self.shape(x)[1];
+                let slope = self.constant(&[slope]);
+                self.add(PRelu, &[x, slope])
+            }
+            7 => self.add(Unary::Sigmoid, &[x]),
+            _ => self.add(Unary::Tanh, &[x]),
+        }
+    }
+
+    fn batch_norm(&mut self, x: Port) -> Port {
+        let c = self.shape(x)[1];
+        let [gamma, beta, mean] = [(); 3].map(|()| self.constant(&[c]));
+        let variance = self.random.tensor(&[c]);
+        let variance: Vec<f32> = variance.view::<f32>().unwrap().iter().map(|v| v.abs() + 0.5).collect();
+        let variance = self.model.add_constant("v", Tensor::from_slice(&[c], &variance).unwrap()).into();
+        self.add(BatchNormInference { epsilon: 1e-3, data_input: 0 }, &[x, gamma, beta, mean, variance])
+    }
+
+    fn per_channel(&mut self, x: Port, kind: BinaryKind) -> Port {
+        let c = self.shape(x)[1];
+        let numbers = self.constant(&[1, c, 1, 1]);
+        self.binary(kind, x, numbers)
+    }
+
+    fn excite(&mut self, x: Port) -> Port {
+        let axes = self.integers(&[2, 3]);
+        let keep_dims = self.random.below(2) == 0;
+        let mean = self.add(Reduce { kind: ReduceKind::Mean, keep_dims }, &[x, axes]);
+        let [n, c] = [self.shape(x)[0], self.shape(x)[1]];
+        let shape = self.integers(&[n as i64, c as i64, 1, 1]);
+        let mean = self.add(Reshape { special_zero: false }, &[mean, shape]);
+        let less = self.conv(mean, 5, 1, 1);
+        let less = self.add(Unary::Relu, &[less]);
+        let more = self.conv(less, c, 1, 1);
+        let gate = self.add(Unary::Sigmoid, &[more]);
+        self.binary(BinaryKind::Multiply, x, gate)
+    }
+
+    fn pool(&mut self, x: Port) -> Port {
+        let (strides, kernel) = (vec![self.random.below(2) + 1; 2], vec![self.random.below(2) + 2; 2]);
+        let pads = vec![self.random.below(2) as i64; 2];
+        let (pads_begin, pads_end) = (pads.clone(), pads);
+        match self.random.below(3) {
+            0 => self.add(MaxPool { strides, kernel, pads_begin, pads_end, ..MaxPool::default() }, &[x]),
+            1 => {
+                let exclude_pad = self.random.below(2) == 0;
+                self.add(
+                    AvgPool { strides, kernel, pads_begin, pads_end, exclude_pad, ..AvgPool::default() },
+                    &[x],
+                )
+            }
+            _ => {
+                let begin = self.integers(&[0, 0, 1, 0]);
+                let end = self.integers(&[0, 0, 1, 2]);
+                let padded = self.add(Pad { pad_mode: PadMode::Constant }, &[x, begin, end]);
+                let (pads_begin, pads_end) = (vec![0, 0], vec![0, 0]);
+                self.add(MaxPool { strides, kernel, pads_begin, pads_end, ..MaxPool::default() }, &[padded])
+            }
+        }
+    }
+
+    fn transpose(&mut self, x: Port, order: &[i64]) -> Port {
+        let order = self.integers(order);
+        self.add(Transpose, &[x, order])
+    }
+}
+
+fn window(stride: usize) -> Convolution {
+    Convolution {
+        strides: vec![stride; 2],
+        pads_begin: vec![0; 2],
+        pads_end: vec![0; 2],
+        dilations: vec![1; 2],
+        auto_pad: AutoPad::Explicit,
+    }
+}
+
+/// Runs a plan; the answers and the profile.
+fn run(isa: Isa, threads: usize, model: &Model, inputs: &[Tensor]) -> (Vec<Vec<u8>>, Vec<ProfileRow>) {
+    let settings = Settings::parse(&Config::new()).unwrap();
+    let plan = lower_for(isa, model, &settings).unwrap().expect("all shapes are known");
+    let mut stream = Stream { pool: Pool::new(threads), arena: Arena::default() };
+    // What the arena holds before must not matter.
+    stream.arena.bytes(1 << 22).fill(0x7f);
+    let aligned: Vec<Tensor> = inputs.to_vec();
+    let views: Vec<&[u8]> = aligned.iter().map(|t| &t.bytes()[..]).collect();
+    let mut answers: Vec<ir::AlignedBytes> =
+        (0..plan.answers().len()).map(|i| ir::aligned_zeros(plan.output_bytes(i))).collect();
+    let mut profile = Vec::new();
+    for _ in 0..2 {
+        let mut places: Vec<&mut [u8]> = answers.iter_mut().map(|bytes| &mut bytes[..]).collect();
+        plan.run(&views, &mut places, &mut stream, &AtomicBool::new(false), Some(&mut profile)).unwrap();
+    }
+    (answers.into_iter().map(|bytes| bytes.to_vec()).collect(), profile)
+}
+
+/// Compares plans with the reference, on every instruction set, with one thread and with two.
+fn check(net: &mut Net, what: &str) -> Vec<ProfileRow> {
+    let model = &net.model;
+    let inputs: Vec<Tensor> = model
+        .parameters()
+        .iter()
+        .map(|id| net.random.tensor(&model.ty((*id).into()).shape.sizes().unwrap()))
+        .collect();
+    let expected = ir::evaluate(model, &inputs).unwrap();
+    let mut last = Vec::new();
+    for isa in Isa::available() {
+        let (one, profile) = run(isa, 1, model, &inputs);
+        let (two, _) = run(isa, 2, model, &inputs);
+        for (i, (one, want)) in one.iter().zip(&expected).enumerate() {
+            assert_eq!(one, &two[i], "{what}, {}, output {i}: other bits with two threads", isa.name());
+            let ty = want.element_type();
+            let found = Tensor::new(ty, want.shape().to_vec(), one.clone().into()).unwrap().to_f64s();
+            let want = want.to_f64s();
+            let largest = want.iter().fold(1e-3f64, |max, x| max.max(x.abs()));
+            for (at, (x, y)) in found.iter().zip(&want).enumerate() {
+                let close = (x - y).abs() <= 2e-5 * largest;
+                assert!(close, "{what}, {}, output {i} at {at}: {x} for {y}\n{model}", isa.name());
+            }
+        }
+        last = profile;
+    }
+    last
+}
+
+#[test]
+fn random_networks() {
+    for seed in 0..60 {
+        let mut net = Net::new(seed * 7919 + 1);
+        let batch = net.random.one_of(&[1, 1, 2, 3]);
+        let channels = net.random.one_of(&[3, 8, 16, 20, 32]);
+        let side = 5 + net.random.below(6);
+        let mut x = if net.random.below(2) == 0 {
+            let x = net.input(&format!("[{batch},{side},{},{channels}]", side + 1));
+            net.transpose(x, &[0, 3, 1, 2])
+        } else {
+            net.input(&format!("[{batch},{channels},{side},{}]", side + 1))
+        };
+        let mut open = Vec::new();
+        for _ in 0..2 + net.random.below(6) {
+            let width = net.random.one_of(&[5, 8, 16, 24, 32]);
+            x = match net.random.below(12) {
+                0 | 1 => {
+                    let (kernel, stride) = (net.random.one_of(&[1, 3]), net.random.one_of(&[1, 1, 2]));
+                    net.conv(x, width, kernel, stride)
+                }
+                2 => net.depthwise(x, 3, 1),
+                3 => {
+                    let y = net.conv(x, width, 3, 1);
+                    let y = net.batch_norm(y);
+                    net.activation(y)
+                }
+                4 => net.activation(x),
+                5 => net.batch_norm(x),
+                6 if net.shape(x)[2] > 3 && net.shape(x)[3] > 3 => net.pool(x),
+                7 => {
+                    let c = net.shape(x)[1];
+                    let y = net.conv(x, c, 3, 1);
+                    let y = net.per_channel(y, BinaryKind::Add);
+                    let y = if net.random.below(2) == 0 { net.activation(y) } else { y };
+                    let y = net.binary(BinaryKind::Add, x, y);
+                    net.activation(y)
+                }
+                8 => {
+                    let a = net.conv(x, width, 1, 1);
+                    let b = net.conv(x, 16, 3, 1);
+                    let both = net.add(Concat { axis: 1 }, &[x, a, b]);
+                    open.push(a);
+                    both
+                }
+                9 => net.excite(x),
+                10 => {
+                    let kind = net.random.one_of(&[
+                        BinaryKind::Multiply,
+                        BinaryKind::Subtract,
+                        BinaryKind::Maximum,
+                        BinaryKind::SquaredDifference,
+                    ]);
+                    net.per_channel(x, kind)
+                }
+                _ => {
+                    let half = net.conv(x, 32, 1, 1);
+                    let axis = net.integers(&[1]);
+                    let op = net.model.add("split", Split { num_splits: 2 }, &[half, axis]).unwrap();
+                    let right = net.activation(op.output(1));
+                    net.binary(BinaryKind::Add, op.output(0), right)
+                }
+            };
+        }
+        if net.random.below(2) == 0 {
+            let [n, c] = [net.shape(x)[0], net.shape(x)[1]];
+            let axes = net.integers(&[2, 3]);
+            let y = net.add(Reduce { kind: ReduceKind::Mean, keep_dims: false }, &[x, axes]);
+            let weights = net.constant(&[c, 13]);
+            let y = net.add(MatMul::default(), &[y, weights]);
+            let bias = net.constant(&[1, 13]);
+            let y = net.binary(BinaryKind::Add, y, bias);
+            let y = net.add(Softmax { axis: 1 }, &[y]);
+            assert_eq!(net.shape(y), [n, 13]);
+            net.result(y);
+        }
+        for port in open.into_iter().take(1) {
+            net.result(port);
+        }
+        net.result(x);
+        check(&mut net, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_residual_block_is_three_steps() {
+    let mut net = Net::new(5);
+    let x = net.input("[1,16,8,8]");
+    let a = net.conv(x, 16, 3, 1);
+    let a = net.batch_norm(a);
+    let a = net.add(Unary::Relu, &[a]);
+    let b = net.conv(a, 16, 3, 1);
+    let b = net.per_channel(b, BinaryKind::Add);
+    let sum = net.binary(BinaryKind::Add, b, x);
+    let y = net.add(Unary::Relu, &[sum]);
+    net.result(y);
+    let profile = check(&mut net, "block");
+    let ran: Vec<&str> =
+        profile.iter().filter(|r| r.status == LayerStatus::Executed).map(|r| &*r.layer_type).collect();
+    assert_eq!(ran, ["Reorder", "Convolution", "Convolution", "Reorder"]);
+    let gone = profile.iter().filter(|row| row.status == LayerStatus::OptimizedOut).count();
+    assert_eq!(gone, 5);
+}
+
+#[test]
+fn dense_blocks_are_never_copied() {
+    let mut net = Net::new(6);
+    let x = net.input("[1,32,6,6]");
+    let mut x = net.conv(x, 32, 1, 1);
+    for _ in 0..4 {
+        let y = net.batch_norm(x);
+        let y = net.add(Unary::Relu, &[y]);
+        let y = net.conv(y, 16, 3, 1);
+        x = net.add(Concat { axis: 1 }, &[x, y]);
+    }
+    net.result(x);
+    let profile = check(&mut net, "dense");
+    assert!(profile.iter().all(|row| row.exec_type != "copy_any"), "{profile:?}");
+}
+
+#[test]
+fn odd_ends() {
+    // An input that is an output, a constant that is one, one value twice, a view of an input, an empty tensor.
+    let mut net = Net::new(7);
+    let x = net.input("[2,3]");
+    let c = net.constant(&[4]);
+    let shape = net.integers(&[6]);
+    let flat = net.add(Reshape { special_zero: false }, &[x, shape]);
+    let twice = net.binary(BinaryKind::Add, x, x);
+    let exp = net.add(Unary::Exp, &[flat]);
+    let turned = net.transpose(x, &[1, 0]);
+    let sine = net.add(Unary::Sin, &[turned]);
+    for port in [x, c, flat, twice, twice, exp, turned, sine] {
+        net.result(port);
+    }
+    let empty = net.input("[0,3]");
+    let relu = net.add(Unary::Relu, &[empty]);
+    net.result(relu);
+    check(&mut net, "odd ends");
+}
+
+#[test]
+fn a_cancelled_run_ends_between_steps() {
+    let mut net = Net::new(8);
+    let x = net.input("[1,3,4,4]");
+    let y = net.conv(x, 8, 3, 1);
+    net.result(y);
+    let settings = Settings::parse(&Config::new()).unwrap();
+    let plan = lower_for(Isa::best(), &net.model, &settings).unwrap().unwrap();
+    let mut stream = Stream { pool: Pool::new(1), arena: Arena::default() };
+    let (x, mut y) = (ir::aligned_zeros(192), ir::aligned_zeros(512));
+    let error = plan.run(&[&x], &mut [&mut y], &mut stream, &AtomicBool::new(true), None).unwrap_err();
+    assert!(matches!(error, ir::device::DeviceError::Cancelled));
+}
