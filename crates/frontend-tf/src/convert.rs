@@ -20,21 +20,49 @@ use std::collections::{HashMap, HashSet};
 /// conversion is reported at once, in [`Error::Unsupported`].
 pub fn convert(graph: &GraphDef, options: &Options) -> Result<Model, Error> {
     let index = Graph::new(graph)?;
-    let producer = graph.versions.as_ref().map_or(0, |versions| versions.producer);
-    let mut converter = Converter::new(&index, producer, options)?;
-    let inputs = converter.place_inputs(&options.inputs)?;
-    let outputs = wanted_outputs(&index, &options.outputs)?;
-    let roots: Vec<usize> = outputs
-        .iter()
-        .filter(|(node, port)| !converter.is_cut(*node, port.unwrap_or(0)))
-        .map(|(node, _)| *node)
-        .collect();
-    Liveness::decide(&mut converter, &roots)?;
+    let Begun { mut converter, inputs, outputs, roots } = begin(&index, graph, options)?;
     converter.check_variables(&roots)?;
     let order = converter.order(&roots)?;
     converter.run(&order)?;
     converter.report(&order)?;
     converter.finish(&outputs, &inputs)
+}
+
+/// The inputs that a model of `graph` would have besides those that `options` places, in its order: the placeholders of
+/// data that the outputs depend on. Nothing else needs to be convertible.
+pub fn inputs(graph: &GraphDef, options: &Options) -> Result<Vec<String>, Error> {
+    let index = Graph::new(graph)?;
+    let Begun { mut converter, roots, .. } = begin(&index, graph, options)?;
+    let mut placeholders = converter.order(&roots)?;
+    placeholders.retain(|node| index.node(*node).op.starts_with("Placeholder"));
+    placeholders.sort_unstable();
+    let needed = converter.order(&placeholders)?;
+    converter.run(&needed)?;
+    placeholders.retain(|node| match converter.ports.get(node).map(|ports| ports[0].node) {
+        Some(id) => matches!(converter.model.node(id).op, ir::Op::Parameter(_)),
+        None => true,
+    });
+    Ok(placeholders.into_iter().map(|node| index.node(node).name.clone()).collect())
+}
+
+/// A conversion whose inputs are placed and whose branches are decided.
+struct Begun<'a> {
+    converter: Converter<'a>,
+    inputs: Vec<(NodeId, String)>,
+    outputs: Vec<(usize, Option<usize>)>,
+    /// The nodes of the outputs that must be computed.
+    roots: Vec<usize>,
+}
+
+fn begin<'a>(index: &'a Graph<'a>, graph: &GraphDef, options: &Options) -> Result<Begun<'a>, Error> {
+    let producer = graph.versions.as_ref().map_or(0, |versions| versions.producer);
+    let mut converter = Converter::new(index, producer, options)?;
+    let inputs = converter.place_inputs(&options.inputs)?;
+    let outputs = wanted_outputs(index, &options.outputs)?;
+    let uncut = outputs.iter().filter(|(node, port)| !converter.is_cut(*node, port.unwrap_or(0)));
+    let roots: Vec<usize> = uncut.map(|(node, _)| *node).collect();
+    Liveness::decide(&mut converter, &roots)?;
+    Ok(Begun { converter, inputs, outputs, roots })
 }
 
 /// The outputs as `(node, port)`; all ports of the one candidate when none were asked for.

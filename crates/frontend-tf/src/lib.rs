@@ -20,7 +20,7 @@ pub mod tensor;
 mod text;
 mod unsupported;
 
-pub use convert::convert;
+pub use convert::{convert, inputs};
 pub use error::{Error, VariableError};
 pub use freeze::{FreezeOptions, freeze};
 pub use graph::{Graph, Port, split_port};

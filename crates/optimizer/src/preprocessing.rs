@@ -85,7 +85,8 @@ pub struct Preprocessing {
 }
 
 /// Puts the steps behind input `parameter`, whose channels are dimension `C` of `layout`, or else of the
-/// parameter's own layout, or else the dimension of size 3 (or 1 or 4) where an image has its channels.
+/// parameter's own layout, or else the dimension of size 3 (or 1 or 4) where an image has its channels. Where every
+/// list has one number and nothing is reversed, any input will do.
 ///
 /// # Panics
 /// When `parameter` is no Parameter.
@@ -98,10 +99,12 @@ pub fn embed(
     if *steps == Preprocessing::default() {
         return Ok(());
     }
-    let (axis, channels) = channels(model, parameter, layout)?;
+    // One number for all needs no channels.
+    let by_channel = steps.reverse_channels || steps.mean.len() > 1 || steps.scale.len() > 1;
+    let (axis, channels) = if by_channel { channels(model, parameter, layout)? } else { (0, 1) };
     let input = model.node(parameter).name.clone();
     let ty = model.ty(parameter.into()).element_type;
-    let rank = model.ty(parameter.into()).shape.rank().expect("channels were found");
+    let rank = model.ty(parameter.into()).shape.rank().unwrap_or(0);
     if !(ty.is_float() || steps.mean.is_empty() && steps.scale.is_empty()) {
         return Err(PreprocessingError::ElementType { input, found: ty });
     }
