@@ -2,6 +2,7 @@
 
 use super::{
     conv_tile::{AnyStep, Blocks, Column, Tile, TileFn, max_pixels, tile},
+    depthwise::Depthwise,
     post::{PostOps, Sum},
 };
 use crate::{
@@ -72,7 +73,63 @@ pub(super) type Floats = AVec<f32, ConstAlign<64>>;
 const CHUNK_BYTES: usize = 320 << 10;
 
 /// A convolution, ready to run.
-pub(crate) struct Conv {
+pub(crate) struct Conv(Kind);
+
+enum Kind {
+    Direct(Direct),
+    Depthwise(Depthwise),
+}
+
+impl Conv {
+    /// Packs the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`.
+    ///
+    /// # Panics
+    /// If the lengths do not fit the shape.
+    pub(crate) fn new(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Self {
+        let terms = shape.in_channels / shape.groups * shape.kernel[0] * shape.kernel[1];
+        assert_eq!(weights.len(), shape.out_channels * terms, "weights of {shape:?}");
+        assert!(post.bias.as_ref().is_none_or(|bias| bias.len() == shape.out_channels));
+        if shape.groups == shape.in_channels && shape.groups == shape.out_channels {
+            Self(Kind::Depthwise(Depthwise::new(isa, shape, weights, post)))
+        } else {
+            Self(Kind::Direct(Direct::new(isa, shape, weights, post)))
+        }
+    }
+
+    /// The name of the kernel, for profiles.
+    pub(crate) fn name(&self) -> &'static str {
+        match &self.0 {
+            Kind::Direct(direct) if direct.shape.kernel == [1, 1] => "direct_1x1",
+            Kind::Direct(_) => "direct",
+            Kind::Depthwise(_) => "depthwise",
+        }
+    }
+
+    /// Runs it: `src` is `[batch, in_channels, input]`, `dst` `[batch, out_channels, output]`, both blocked.
+    ///
+    /// # Panics
+    /// If a slice is too short; if there is an addend and no [`Sum`] or the other way round; if what the output
+    /// holds is to be added after a function other than bounds.
+    pub(crate) fn run(&self, pool: &mut Pool, src: Blocked, dst: BlockedMut, addend: Addend) {
+        let (shape, isa) = match &self.0 {
+            Kind::Direct(direct) => (&direct.shape, direct.isa),
+            Kind::Depthwise(depthwise) => (&depthwise.shape, depthwise.isa),
+        };
+        let fits = |len: usize, stride: usize, channels: usize, [h, w]: [usize; 2]| {
+            let image = channels.next_multiple_of(isa.block()) * h * w;
+            assert!(len >= (shape.batch - 1) * stride + image, "{len} elements for {shape:?}");
+        };
+        fits(src.data.len(), src.batch_stride, shape.in_channels, shape.input);
+        fits(dst.data.len(), dst.batch_stride, shape.out_channels, shape.output);
+        match &self.0 {
+            Kind::Direct(direct) => direct.run(pool, src, dst, addend),
+            Kind::Depthwise(depthwise) => depthwise.run(pool, src, dst, addend),
+        }
+    }
+}
+
+/// A convolution by register tiles.
+struct Direct {
     isa: Isa,
     shape: ConvShape,
     /// The geometry that runs: the same, or one long row.
@@ -182,16 +239,10 @@ pub(super) fn pack_bias(bias: Option<&Vec<f32>>, channels: usize, block: usize) 
     packed
 }
 
-impl Conv {
-    /// Packs the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`.
-    ///
-    /// # Panics
-    /// If the lengths do not fit the shape.
-    pub(crate) fn new(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Self {
+impl Direct {
+    fn new(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Self {
         let [kh, kw] = shape.kernel;
         let (ic, oc) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
-        assert_eq!(weights.len(), shape.out_channels * ic * kh * kw, "weights of {shape:?}");
-        assert!(post.bias.as_ref().is_none_or(|bias| bias.len() == shape.out_channels));
         let b = isa.block();
         let mut geometry = shape;
         if shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.input == shape.output {
@@ -254,24 +305,12 @@ impl Conv {
         Self { isa, shape, geometry, weights: packed, bias, post, outs, spans, columns, chunk }
     }
 
-    /// The name of the kernel, for profiles.
-    pub(crate) fn name(&self) -> &'static str {
-        if self.shape.kernel == [1, 1] { "direct_1x1" } else { "direct" }
-    }
-
-    /// Runs it: `src` is `[batch, in_channels, input]`, `dst` `[batch, out_channels, output]`, both blocked.
-    ///
-    /// # Panics
-    /// If a slice is too short, or there is an addend and no [`Sum`] or the other way round.
-    pub(crate) fn run(&self, pool: &mut Pool, src: Blocked, dst: BlockedMut, addend: Addend) {
+    fn run(&self, pool: &mut Pool, src: Blocked, dst: BlockedMut, addend: Addend) {
         let (shape, g) = (&self.shape, &self.geometry);
         let b = self.isa.block();
         let pixels = g.output[0] * g.output[1];
         let src_block = g.input[0] * g.input[1] * b;
-        let extent = |stride: usize, image: usize| (shape.batch - 1) * stride + image;
-        assert!(src.data.len() >= extent(src.batch_stride, shape.in_channels.div_ceil(b) * src_block));
         let dst_image = shape.out_channels.div_ceil(b) * pixels * b;
-        assert!(dst.data.len() >= extent(dst.batch_stride, dst_image));
         let out = Shards::new(dst.data);
         let target = Target::new(&self.post, addend, dst_image, shape.batch);
         let tiles = g.output[0] * self.spans.len();
@@ -345,7 +384,29 @@ impl<'a> Target<'a> {
         if let Addend::Of(addend) = addend {
             assert!(addend.data.len() >= (batch - 1) * addend.batch_stride + image);
         }
-        Self { post, addend, bounds: post.activation.bounds() }
+        let bounds = post.activation.bounds();
+        let in_place = matches!(addend, Addend::Output);
+        // A kernel stores its sums before it applies the function.
+        assert!(
+            !in_place || bounds.is_some() || post.sum == Sum::BeforeActivation,
+            "adds to what is overwritten"
+        );
+        Self { post, addend, bounds }
+    }
+
+    /// The bounds, if the activation is nothing more.
+    pub(super) fn bounds(&self) -> Option<(f32, f32)> {
+        self.bounds
+    }
+
+    /// The addend of the output at `place` of an image.
+    #[inline(always)]
+    pub(super) fn addend(&self, image: usize, place: usize, dst: *mut f32) -> Option<*const f32> {
+        match self.addend {
+            Addend::None => None,
+            Addend::Of(addend) => Some(addend.data[image * addend.batch_stride + place..].as_ptr()),
+            Addend::Output => Some(dst),
+        }
     }
 
     /// Runs a kernel on a tile that stands at `place` of its image, and what follows.
@@ -363,11 +424,7 @@ impl<'a> Target<'a> {
         place: usize,
         channels: usize,
     ) {
-        tile.addend = match self.addend {
-            Addend::None => std::ptr::null(),
-            Addend::Of(addend) => addend.data[image * addend.batch_stride + place..].as_ptr(),
-            Addend::Output => tile.dst,
-        };
+        tile.addend = self.addend(image, place, tile.dst).unwrap_or(std::ptr::null());
         if let Some((lo, hi)) = self.bounds {
             (tile.lo, tile.hi) = (lo, hi);
             tile.add_before = self.post.sum == Sum::BeforeActivation;
@@ -379,7 +436,6 @@ impl<'a> Target<'a> {
         let b = isa.block();
         // The kernel overwrites what the output holds, so that goes first into the sum or comes after it.
         let in_place = matches!(self.addend, Addend::Output);
-        assert!(!in_place || self.post.sum == Sum::BeforeActivation, "adds to the output after a function");
         tile.add_before = in_place;
         // SAFETY: the caller's; `finish` stays within the tile.
         unsafe {

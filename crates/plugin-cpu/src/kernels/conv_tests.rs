@@ -2,6 +2,7 @@
 
 use super::{
     conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+    conv_image::{ImageConv, ImageLayout, Pixels},
     post::{Activation, PostOps, Sum},
 };
 use crate::{isa::Isa, pool::Pool};
@@ -131,9 +132,12 @@ fn scalar(activation: &Activation, x: f64, channel: usize) -> f64 {
 #[test]
 fn random_geometry_on_every_instruction_set() {
     let mut r = Random(7);
-    for case in 0..220 {
-        let groups = r.of(&[1, 1, 1, 2, 3, 4]);
-        let shape = random_shape(&mut r, groups);
+    for case in 0..300 {
+        let groups = r.of(&[1, 1, 1, 2, 3, 4, 17, 32]);
+        let mut shape = random_shape(&mut r, groups);
+        if groups > 4 {
+            (shape.in_channels, shape.out_channels) = (groups, groups);
+        }
         let ConvShape { batch, in_channels, out_channels, .. } = shape;
         let [pixels_in, pixels] = [shape.input, shape.output].map(|[h, w]| h * w);
         let src = r.vec(batch * in_channels * pixels_in);
@@ -193,6 +197,103 @@ fn random_geometry_on_every_instruction_set() {
     }
 }
 
+#[test]
+fn images_of_either_layout_and_type() {
+    let mut r = Random(11);
+    for case in 0..80 {
+        let mut shape = random_shape(&mut r, 1);
+        shape.in_channels = r.of(&[1, 2, 3, 3, 4]);
+        let ConvShape { batch, in_channels, out_channels, .. } = shape;
+        let [pixels_in, pixels] = [shape.input, shape.output].map(|[h, w]| h * w);
+        let bytes: Vec<u8> = (0..batch * in_channels * pixels_in).map(|_| r.below(256) as u8).collect();
+        let terms = in_channels * shape.kernel[0] * shape.kernel[1];
+        let weights = r.vec(out_channels * terms);
+        let scale: Vec<[f32; 2]> = (0..in_channels).map(|c| [1.0 / (100.0 + c as f32), -0.5]).collect();
+        let floats: Vec<f32> = bytes.iter().map(|b| f32::from(*b)).collect();
+        let scaled: Vec<f32> = floats
+            .iter()
+            .enumerate()
+            .map(|(i, x)| x * scale[i / pixels_in % in_channels][0] + scale[i / pixels_in % in_channels][1])
+            .collect();
+        let expected: Vec<f32> =
+            reference(&shape, &scaled, &weights).iter().map(|x| x.max(0.0) as f32).collect();
+        let at = |i: usize| {
+            let (n, p, c) = (i / in_channels / pixels_in, i / in_channels % pixels_in, i % in_channels);
+            (n * in_channels + c) * pixels_in + p
+        };
+        let nhwc: Vec<u8> = (0..bytes.len()).map(|i| bytes[at(i)]).collect();
+        let nhwc_floats: Vec<f32> = nhwc.iter().map(|b| f32::from(*b)).collect();
+        for isa in Isa::available() {
+            let expected = block(isa, &expected, [batch, out_channels, pixels]);
+            for (layout, source) in [
+                (ImageLayout::Nchw, Pixels::U8(&bytes)),
+                (ImageLayout::Nhwc, Pixels::U8(&nhwc)),
+                (ImageLayout::Nchw, Pixels::F32(&floats)),
+                (ImageLayout::Nhwc, Pixels::F32(&nhwc_floats)),
+            ] {
+                let post = PostOps { activation: Activation::Relu, ..PostOps::default() };
+                let conv = ImageConv::new(isa, shape, layout, &scale, &weights, post);
+                let run = |threads| {
+                    let mut dst = vec![f32::NAN; expected.len()];
+                    let batch_stride = dst.len() / batch;
+                    let to = BlockedMut { data: &mut dst, batch_stride };
+                    conv.run(&mut Pool::new(threads), source, to, Addend::None);
+                    dst
+                };
+                let one = run(1);
+                compare(&format!("case {case} {} {layout:?} {shape:?}", isa.name()), &one, &expected, terms);
+                assert!(run(2).iter().zip(&one).all(|(a, b)| a.to_bits() == b.to_bits()));
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn speed_of_images() {
+    let isa = Isa::best();
+    let mut r = Random(1);
+    for [side, kernel, stride, oc, pad] in
+        [[224, 7, 2, 64, 3], [224, 3, 2, 32, 0], [299, 3, 2, 32, 0], [224, 3, 1, 64, 1]]
+    {
+        let out = (side + 2 * pad - kernel) / stride + 1;
+        let shape = ConvShape {
+            batch: 1,
+            groups: 1,
+            in_channels: 3,
+            out_channels: oc,
+            input: [side; 2],
+            output: [out; 2],
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            dilation: [1, 1],
+            pad_begin: [pad; 2],
+        };
+        let weights = r.vec(oc * 3 * kernel * kernel);
+        let data = r.vec(3 * side * side);
+        let bytes = vec![7u8; data.len()];
+        let mut dst = vec![0.0; oc.next_multiple_of(16) * out * out];
+        for (what, layout, source) in [
+            ("f32 NCHW", ImageLayout::Nchw, Pixels::F32(&data)),
+            ("f32 NHWC", ImageLayout::Nhwc, Pixels::F32(&data)),
+            ("u8 NHWC", ImageLayout::Nhwc, Pixels::U8(&bytes)),
+        ] {
+            let conv = ImageConv::new(isa, shape, layout, &[], &weights, PostOps::default());
+            let mut pool = Pool::new(1);
+            let best = best_of(|| {
+                let batch_stride = dst.len();
+                conv.run(&mut pool, source, BlockedMut { data: &mut dst, batch_stride }, Addend::None);
+            });
+            let flop = 2.0 * (oc * 3 * kernel * kernel * out * out) as f64;
+            println!(
+                "{side} {kernel}x{kernel} /{stride} {what} {:7.1} us {:6.1} GFLOP/s",
+                best * 1e6,
+                flop / best / 1e9
+            );
+        }
+    }
+}
+
 /// Prints GFLOP/s of the layers that matter: `cargo test --release -p plugin-cpu speed -- --ignored --nocapture`.
 #[test]
 #[ignore = "measures"]
@@ -200,8 +301,18 @@ fn speed_of_convolution() {
     let isa = Isa::best();
     let mut pool = Pool::new(1);
     println!("{}", isa.name());
-    // in, out, side, kernel, stride
+    // Depthwise where there are no output channels.
     for [ic, oc, h, w, kh, kw, stride] in [
+        [32, 0, 112, 112, 3, 3, 1],
+        [96, 0, 112, 112, 3, 3, 2],
+        [144, 0, 56, 56, 3, 3, 1],
+        [192, 0, 28, 28, 3, 3, 1],
+        [576, 0, 14, 14, 3, 3, 1],
+        [960, 0, 7, 7, 3, 3, 1],
+        [144, 0, 56, 56, 5, 5, 2],
+        [240, 0, 28, 28, 5, 5, 1],
+        [672, 0, 14, 14, 5, 5, 1],
+        [1152, 0, 7, 7, 5, 5, 1],
         [64, 64, 56, 56, 1, 1, 1],
         [64, 256, 56, 56, 1, 1, 1],
         [256, 64, 56, 56, 1, 1, 1],
@@ -232,11 +343,12 @@ fn speed_of_convolution() {
         [320, 1280, 7, 7, 1, 1, 1],
         [1152, 48, 1, 1, 1, 1, 1],
     ] {
+        let (groups, oc) = if oc == 0 { (ic, ic) } else { (1, oc) };
         let pad = [(kh - 1) / 2, (kw - 1) / 2];
         let output = [(h - 1) / stride + 1, (w - 1) / stride + 1];
         let shape = ConvShape {
             batch: 1,
-            groups: 1,
+            groups,
             in_channels: ic,
             out_channels: oc,
             input: [h, w],
@@ -248,7 +360,7 @@ fn speed_of_convolution() {
         };
         let mut r = Random(1);
         let post = PostOps { bias: Some(r.vec(oc)), sum: Sum::None, activation: Activation::Relu };
-        let weights = r.vec(oc * ic * kh * kw);
+        let weights = r.vec(oc * ic / groups * kh * kw);
         let conv = Conv::new(isa, shape, &weights, post);
         let data = block(isa, &r.vec(ic * h * w), [1, ic, h * w]);
         let mut dst = block(isa, &r.vec(oc * output[0] * output[1]), [1, oc, output[0] * output[1]]);
@@ -257,7 +369,7 @@ fn speed_of_convolution() {
             let batch_stride = dst.len();
             conv.run(&mut pool, src, BlockedMut { data: &mut dst, batch_stride }, Addend::None);
         });
-        let flop = 2.0 * (oc * ic * kh * kw * output[0] * output[1]) as f64;
+        let flop = 2.0 * (oc * ic / groups * kh * kw * output[0] * output[1]) as f64;
         println!(
             "{ic:5} -> {oc:5} {h:3}x{w:3} {kh}x{kw} /{stride} {:7.1} us {:6.1} GFLOP/s",
             best * 1e6,
@@ -266,25 +378,16 @@ fn speed_of_convolution() {
     }
 }
 
-/// Processor seconds of the fastest of many runs: other processes do not count.
+/// Seconds of the fastest of many runs: short enough that other processes miss some.
 pub(super) fn best_of(mut f: impl FnMut()) -> f64 {
-    let on_cpu = || -> f64 {
-        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
-        stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("nanoseconds first") / 1e9
-    };
     let start = std::time::Instant::now();
-    let (mut best, mut runs) = (f64::INFINITY, 1);
-    while start.elapsed().as_secs_f64() < 0.3 {
-        let now = on_cpu();
-        for _ in 0..runs {
-            f();
-        }
-        let took = on_cpu() - now;
-        best = best.min(took / f64::from(runs));
-        // Long enough that the clock's own cost is lost in it.
-        if took < 5e-4 {
-            runs *= 2;
-        }
+    let mut best = f64::INFINITY;
+    let mut runs = 0;
+    while runs < 5 || start.elapsed().as_secs_f64() < 0.3 {
+        let now = std::time::Instant::now();
+        f();
+        best = best.min(now.elapsed().as_secs_f64());
+        runs += 1;
     }
     best
 }

@@ -101,15 +101,17 @@ impl Step for AnyStep {
     }
 }
 
-/// Repeats a body for constants below a bound, as code.
+/// Repeats a body for constants below a bound of 32, as code.
 macro_rules! unroll {
     ($i:ident < $n:expr, $body:block) => {
-        unroll!(@ $i $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+        $crate::kernels::conv_tile::unroll!(@ $i $n, $body,
+            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31)
     };
     (@ $i:ident $n:expr, $body:block, $($k:literal)*) => {
         $({ const $i: usize = $k; if $i < $n $body })*
     };
 }
+pub(super) use unroll;
 
 /// Pixels that a tile of `nb` blocks may have: accumulators, weights and one broadcast fit the registers.
 pub(super) const fn max_pixels<S: Simd>(nb: usize) -> usize {

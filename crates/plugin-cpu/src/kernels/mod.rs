@@ -4,9 +4,12 @@
 //! beyond `C` in the last block are zero.
 
 pub(crate) mod conv;
+pub(crate) mod conv_image;
 #[cfg(test)]
 mod conv_tests;
 mod conv_tile;
+pub(crate) mod dense;
+mod depthwise;
 pub(crate) mod eltwise;
 pub(crate) mod layout;
 pub(crate) mod math;

@@ -215,6 +215,55 @@ impl PostOps {
     }
 }
 
+/// Channels side by side that a kernel has just written, to be finished in place.
+struct FinishChannels<'a> {
+    post: &'a PostOps,
+    row: *mut f32,
+    addend: *const f32,
+    channel: usize,
+    len: usize,
+}
+
+impl Kernel for FinishChannels<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for i in (0..self.len).step_by(S::LANES) {
+            let lanes = S::LANES.min(self.len - i);
+            // SAFETY: the kernel that made the row says it has so many channels, and so has the addend if the
+            // post-operations have one.
+            unsafe {
+                let mut x = s.load_first(self.row.add(i), lanes);
+                if self.post.sum == Sum::BeforeActivation {
+                    x = s.add(x, s.load_first(self.addend.add(i), lanes));
+                }
+                x = self.post.activation.vector(s, x, self.channel + i, lanes);
+                if self.post.sum == Sum::AfterActivation {
+                    x = s.add(x, s.load_first(self.addend.add(i), lanes));
+                }
+                s.store_first(self.row.add(i), x, lanes);
+            }
+        }
+    }
+}
+
+impl PostOps {
+    /// Applies addend and activation to `len` channels from `channel` on that lie side by side, in place.
+    ///
+    /// # Safety
+    /// `len` elements can be read and written at `row`, and read at `addend` unless there is no sum.
+    pub(crate) unsafe fn finish_channels(
+        &self,
+        isa: Isa,
+        row: *mut f32,
+        addend: *const f32,
+        channel: usize,
+        len: usize,
+    ) {
+        isa.dispatch(FinishChannels { post: self, row, addend, channel, len });
+    }
+}
+
 /// An activation over whole slices.
 struct Map<'a> {
     activation: &'a Activation,
