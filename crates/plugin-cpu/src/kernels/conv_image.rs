@@ -229,43 +229,63 @@ impl ImageConv {
 
     /// Fills `rows` rows of the strip from padded row `first` of an image.
     fn unpack(&self, src: Pixels, image: usize, first: usize, rows: usize, strip: &mut [f32]) {
-        let [ih, iw] = self.shape.input;
-        let ic = self.shape.in_channels;
-        let size = self.shape.stride[1] * self.phase * ic;
+        let size = self.shape.stride[1] * self.phase * self.shape.in_channels;
         for (r, strip) in strip.chunks_exact_mut(size).take(rows).enumerate() {
             let y = (first + r).wrapping_sub(self.shape.pad_begin[0]);
             // Rows of padding are not read.
-            if y < ih {
-                let image = image * ih * iw * ic;
-                let (start, pixel, channel) = match self.layout {
-                    ImageLayout::Nhwc => (image + y * iw * ic, ic, 1),
-                    ImageLayout::Nchw => (image + y * iw, 1, ih * iw),
-                };
+            if y < self.shape.input[0] {
                 match src {
-                    Pixels::U8(data) => {
-                        self.unpack_row(|i| f32::from(data[start + i]), [pixel, channel], strip)
-                    }
-                    Pixels::F32(data) => self.unpack_row(|i| data[start + i], [pixel, channel], strip),
+                    Pixels::U8(data) => self.unpack_row(data, image, y, strip),
+                    Pixels::F32(data) => self.unpack_row(data, image, y, strip),
                 }
             }
         }
     }
 
-    fn unpack_row(&self, at: impl Fn(usize) -> f32, [pixel, channel]: [usize; 2], strip: &mut [f32]) {
+    fn unpack_row<T: Copy + Into<f32>>(&self, data: &[T], image: usize, y: usize, strip: &mut [f32]) {
         let ic = self.shape.in_channels;
-        let (stride, pad, width) = (self.shape.stride[1], self.shape.pad_begin[1], self.shape.input[1]);
+        let [height, width] = self.shape.input;
+        let (stride, pad) = (self.shape.stride[1], self.shape.pad_begin[1]);
+        let scale = |c: usize| self.scale.get(c).copied().unwrap_or([1.0, 0.0]);
+        let image = &data[image * height * width * ic..][..height * width * ic];
         for (p, phase) in strip.chunks_exact_mut(self.phase * ic).enumerate() {
             // Pixel `i` of the phase is column `i * stride + p - pad`.
             let begin = pad.saturating_sub(p).div_ceil(stride).min(self.phase);
             let end = (width + pad).saturating_sub(p).div_ceil(stride).clamp(begin, self.phase);
             phase[..begin * ic].fill(0.0);
             phase[end * ic..].fill(0.0);
-            let first = begin * stride + p;
-            for c in 0..ic {
-                let [scale, shift] = self.scale.get(c).copied().unwrap_or([1.0, 0.0]);
-                for (i, to) in phase[begin * ic..end * ic].chunks_exact_mut(ic).enumerate() {
-                    let column = first + i * stride - pad;
-                    to[c] = at(column * pixel + c * channel) * scale + shift;
+            if begin == end {
+                continue;
+            }
+            let phase = &mut phase[begin * ic..end * ic];
+            let first = begin * stride + p - pad;
+            match self.layout {
+                ImageLayout::Nhwc => {
+                    let row = &image[y * width * ic..][..width * ic][first * ic..];
+                    if ic == 3 {
+                        let scale = [scale(0), scale(1), scale(2)];
+                        // The common case, of a length that the compiler knows.
+                        for (to, from) in phase.chunks_exact_mut(3).zip(row.chunks(3 * stride)) {
+                            for c in 0..3 {
+                                to[c] = from[c].into() * scale[c][0] + scale[c][1];
+                            }
+                        }
+                    } else {
+                        for (to, from) in phase.chunks_exact_mut(ic).zip(row.chunks(ic * stride)) {
+                            for (c, (to, from)) in to.iter_mut().zip(from).enumerate() {
+                                *to = (*from).into() * scale(c)[0] + scale(c)[1];
+                            }
+                        }
+                    }
+                }
+                ImageLayout::Nchw => {
+                    for c in 0..ic {
+                        let [scale, shift] = scale(c);
+                        let row = &image[(c * height + y) * width..][..width][first..];
+                        for (to, from) in phase[c..].iter_mut().step_by(ic).zip(row.iter().step_by(stride)) {
+                            *to = (*from).into() * scale + shift;
+                        }
+                    }
                 }
             }
         }

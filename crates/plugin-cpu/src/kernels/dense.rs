@@ -5,6 +5,7 @@
 
 use super::{
     conv::{Floats, pack_bias},
+    conv_tile::unroll,
     post::{PostOps, Sum},
 };
 use crate::{
@@ -201,44 +202,46 @@ impl Part<'_> {
         // SAFETY: rows, outputs and inputs are within `src`, `dst`, the addend and the packed bias, whose lengths
         // `run` has compared; lanes beyond the last output are not touched.
         unsafe {
-            for r in 0..R {
-                for v in 0..VECTORS {
-                    acc[r][v] = if depth.start == 0 {
-                        s.load(bias.as_ptr().add(first + v * S::LANES))
+            unroll!(V < VECTORS, {
+                let bias = s.load(bias.as_ptr().add(first + V * S::LANES));
+                unroll!(M < R, {
+                    acc[M][V] = if depth.start == 0 {
+                        bias
                     } else {
-                        s.load_first(self.dst.wrapping_add(place(r, v)), lanes(v))
+                        s.load_first(self.dst.wrapping_add(place(M, V)), lanes(V))
                     };
-                }
-            }
+                });
+            });
             let src = self.src.as_ptr().add(row * inputs);
             for k in depth.clone() {
-                let w: [S::V; VECTORS] =
-                    [weights(k * 4), weights(k * 4 + 1), weights(k * 4 + 2), weights(k * 4 + 3)];
-                for r in 0..R {
-                    let x = s.splat(*src.add(r * inputs + k));
-                    for v in 0..VECTORS {
-                        acc[r][v] = s.mul_add(x, w[v], acc[r][v]);
-                    }
-                }
+                let w = [weights(k * 4), weights(k * 4 + 1), weights(k * 4 + 2), weights(k * 4 + 3)];
+                unroll!(M < R, {
+                    let x = s.splat(*src.add(M * inputs + k));
+                    unroll!(V < VECTORS, {
+                        acc[M][V] = s.mul_add(x, w[V], acc[M][V]);
+                    });
+                });
             }
             let last = depth.end == *inputs;
             let bounds = post.activation.bounds();
             let (lo, hi) = bounds.filter(|_| last).unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
             let sum = if last && bounds.is_some() { post.sum } else { Sum::None };
-            for r in 0..R {
-                for v in 0..VECTORS {
-                    let addend = || s.load_first(self.addend.wrapping_add(place(r, v)), lanes(v));
-                    let mut y = acc[r][v];
+            unroll!(M < R, {
+                unroll!(V < VECTORS, {
+                    let addend = self.addend.wrapping_add(place(M, V));
+                    let mut y = acc[M][V];
                     if sum == Sum::BeforeActivation {
-                        y = s.add(y, addend());
+                        y = s.add(y, s.load_first(addend, lanes(V)));
                     }
                     y = s.min(s.splat(hi), s.max(s.splat(lo), y));
                     if sum == Sum::AfterActivation {
-                        y = s.add(y, addend());
+                        y = s.add(y, s.load_first(addend, lanes(V)));
                     }
-                    s.store_first(self.dst.wrapping_add(place(r, v)), y, lanes(v));
-                }
-                if last && bounds.is_none() {
+                    s.store_first(self.dst.wrapping_add(place(M, V)), y, lanes(V));
+                });
+            });
+            if last && bounds.is_none() {
+                for r in 0..R {
                     let len = (outputs - first).min(VECTORS * S::LANES);
                     let (dst, addend) = (self.dst.add(place(r, 0)), self.addend.wrapping_add(place(r, 0)));
                     post.finish_channels(self.of.isa, dst, addend, first, len);

@@ -53,23 +53,6 @@ impl Kernel for Rows<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let shape = &self.of.shape;
-        match (shape.kernel[1], shape.stride[1], shape.dilation[1]) {
-            (3, 1, 1) => self.rows(s, row::<S, 3, 1>),
-            (3, 2, 1) => self.rows(s, row::<S, 3, 2>),
-            (5, 1, 1) => self.rows(s, row::<S, 5, 1>),
-            (5, 2, 1) => self.rows(s, row::<S, 5, 2>),
-            (kernel, stride, dilation) => self.rows(s, |s, row, bias, at, output| {
-                // SAFETY: as the others; only taps within the input are read.
-                unsafe { any_row(s, row, bias, at, output, [kernel, stride, dilation]) }
-            }),
-        }
-    }
-}
-
-impl Rows<'_> {
-    #[inline(always)]
-    fn rows<S: Simd>(&self, s: S, row: impl Fn(S, &Row, S::V, usize, usize)) {
         let Depthwise { shape, weights, bias, post, isa } = self.of;
         let [oh, ow] = shape.output;
         let [ih, iw] = shape.input;
@@ -102,7 +85,16 @@ impl Rows<'_> {
             };
             // SAFETY: there is a bias for every block.
             let bias = unsafe { s.load(bias[block * S::LANES..].as_ptr()) };
-            row(s, &arguments, bias, 0, ow);
+            match (kw, shape.stride[1], shape.dilation[1]) {
+                (3, 1, 1) => row::<S, 3, 1>(s, &arguments, bias, ow),
+                (3, 2, 1) => row::<S, 3, 2>(s, &arguments, bias, ow),
+                (5, 1, 1) => row::<S, 5, 1>(s, &arguments, bias, ow),
+                (5, 2, 1) => row::<S, 5, 2>(s, &arguments, bias, ow),
+                (_, stride, dilation) => {
+                    // SAFETY: the row is this one.
+                    unsafe { any_row(s, &arguments, bias, ow, [kw, stride, dilation]) }
+                }
+            }
             if simple.is_none() {
                 let channel = block * S::LANES;
                 let lanes = S::LANES.min(shape.out_channels - channel);
@@ -115,13 +107,8 @@ impl Rows<'_> {
 
 /// A row by the widest tiles that fit.
 #[inline(always)]
-fn row<S: Simd, const K: usize, const STRIDE: usize>(
-    s: S,
-    row: &Row,
-    bias: S::V,
-    mut at: usize,
-    output: usize,
-) {
+fn row<S: Simd, const K: usize, const STRIDE: usize>(s: S, row: &Row, bias: S::V, output: usize) {
+    let mut at = 0;
     macro_rules! tiles {
         ($($p:literal)*) => {$(
             while (S::REGISTERS >= 32 || $p <= 8) && at + $p <= output {
@@ -224,11 +211,10 @@ unsafe fn any_row<S: Simd>(
     s: S,
     row: &Row,
     bias: S::V,
-    from: usize,
     output: usize,
     [kernel, stride, dilation]: [usize; 3],
 ) {
-    for at in from..output {
+    for at in 0..output {
         let mut sum = bias;
         for kx in 0..kernel {
             let column = (at * stride + kx * dilation).wrapping_sub(row.pad);
