@@ -212,6 +212,7 @@ impl Layer<'_> {
 /// Adds every layer to the model. Inputs and outputs stand in the order of the file, as OpenVINO has them.
 fn add_nodes(model: &mut Model, layers: &[Layer], weights: &Store) -> Result<Vec<NodeId>, ReadError> {
     let mut nodes: Vec<Option<NodeId>> = vec![None; layers.len()];
+    let names: HashSet<&str> = layers.iter().map(|layer| layer.name).collect();
     for i in topological_order(layers)? {
         let layer = &layers[i];
         let (op, residue) = read_op(layer, layers, weights).map_err(|e| layer.locate(e))?;
@@ -221,7 +222,7 @@ fn add_nodes(model: &mut Model, layers: &[Layer], weights: &Store) -> Result<Vec
             .iter()
             .map(|(at, index)| nodes[*at].expect("sources come first").output(*index))
             .collect();
-        let id = model.add(layer.name, op, &inputs).map_err(|e| layer.fail(e))?;
+        let id = model.add(own_name(layer.name, &names), op, &inputs).map_err(|e| layer.fail(e))?;
         let node = model.node_mut(id);
         node.opset = opset.unwrap_or(node.opset);
         node.residue = residue;
@@ -236,6 +237,14 @@ fn add_nodes(model: &mut Model, layers: &[Layer], weights: &Store) -> Result<Vec
     model.set_parameter_order(parameters);
     model.set_result_order(results);
     Ok(nodes)
+}
+
+/// The name without the `#2` by which the writer tells layers of one name apart.
+fn own_name<'a>(name: &'a str, names: &HashSet<&str>) -> &'a str {
+    match name.rsplit_once('#') {
+        Some((own, number)) if number.parse::<u32>().is_ok() && names.contains(own) => own,
+        _ => name,
+    }
 }
 
 /// The layers, each after those that it takes from; otherwise in the order of the file.

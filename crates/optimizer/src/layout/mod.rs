@@ -50,7 +50,21 @@ pub(crate) fn settle(model: &mut Model, record: &mut Record) -> Result<usize, Mo
         }
         left = now;
     }
+    name_after_inputs(model);
     Ok(changes)
+}
+
+/// A transpose that stays behind an input gives out that input: it has the framework's name for it.
+fn name_after_inputs(model: &mut Model) {
+    for parameter in model.parameters().to_vec() {
+        let name = model.node(parameter).name.clone();
+        for (user, _) in model.consumers(parameter.into()) {
+            let node = model.node_mut(user);
+            if matches!(node.op, Op::Transpose(_)) {
+                node.name.clone_from(&name);
+            }
+        }
+    }
 }
 
 /// The number of transposes that aren't about to become constants.
