@@ -101,14 +101,15 @@ impl Step for AnyStep {
     }
 }
 
-/// Repeats a body for constants below a bound of 32, as code.
+/// Repeats a body for constants below a bound of 32, as code. The bound is constant, so that what is beyond it is
+/// not even generated.
 macro_rules! unroll {
     ($i:ident < $n:expr, $body:block) => {
         $crate::kernels::conv_tile::unroll!(@ $i $n, $body,
             0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31)
     };
     (@ $i:ident $n:expr, $body:block, $($k:literal)*) => {
-        $({ const $i: usize = $k; if $i < $n $body })*
+        $({ const $i: usize = $k; if const { $i < $n } $body })*
     };
 }
 pub(super) use unroll;
@@ -248,7 +249,7 @@ pub(super) fn tile<S: Simd, P: Step>(s: S, mr: usize, nb: usize) -> TileFn {
     /// # Safety
     /// As [`TileFn`].
     unsafe fn entry<S: Simd, P: Step, const MR: usize, const NB: usize>(tile: &Tile) {
-        if MR <= max_pixels::<S>(NB) {
+        if const { MR <= max_pixels::<S>(NB) } {
             // SAFETY: the token was there when the kernel was chosen; tokens hold no data.
             let s = unsafe { S::assume() };
             s.vectorize(Run::<P, MR, NB>(tile, PhantomData));

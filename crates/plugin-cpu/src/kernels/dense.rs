@@ -169,11 +169,11 @@ impl Part<'_> {
         while from < inputs || from == 0 {
             let depth = from..inputs.min(from + depth.max(1));
             let mut row = self.rows.start;
-            while S::REGISTERS >= 32 && row + 6 <= self.rows.end {
+            while const { S::REGISTERS >= 32 } && row + 6 <= self.rows.end {
                 self.tile::<S, 6>(s, panel, row, depth.clone(), &weights);
                 row += 6;
             }
-            while S::REGISTERS >= 16 && row + 2 <= self.rows.end {
+            while const { S::REGISTERS >= 16 } && row + 2 <= self.rows.end {
                 self.tile::<S, 2>(s, panel, row, depth.clone(), &weights);
                 row += 2;
             }
@@ -202,24 +202,24 @@ impl Part<'_> {
         // SAFETY: rows, outputs and inputs are within `src`, `dst`, the addend and the packed bias, whose lengths
         // `run` has compared; lanes beyond the last output are not touched.
         unsafe {
-            unroll!(V < VECTORS, {
-                let bias = s.load(bias.as_ptr().add(first + V * S::LANES));
+            for v in 0..VECTORS {
+                let bias = s.load(bias.as_ptr().add(first + v * S::LANES));
                 unroll!(M < R, {
-                    acc[M][V] = if depth.start == 0 {
+                    acc[M][v] = if depth.start == 0 {
                         bias
                     } else {
-                        s.load_first(self.dst.wrapping_add(place(M, V)), lanes(V))
+                        s.load_first(self.dst.wrapping_add(place(M, v)), lanes(v))
                     };
                 });
-            });
+            }
             let src = self.src.as_ptr().add(row * inputs);
             for k in depth.clone() {
                 let w = [weights(k * 4), weights(k * 4 + 1), weights(k * 4 + 2), weights(k * 4 + 3)];
                 unroll!(M < R, {
                     let x = s.splat(*src.add(M * inputs + k));
-                    unroll!(V < VECTORS, {
-                        acc[M][V] = s.mul_add(x, w[V], acc[M][V]);
-                    });
+                    for v in 0..VECTORS {
+                        acc[M][v] = s.mul_add(x, w[v], acc[M][v]);
+                    }
                 });
             }
             let last = depth.end == *inputs;
@@ -227,18 +227,18 @@ impl Part<'_> {
             let (lo, hi) = bounds.filter(|_| last).unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
             let sum = if last && bounds.is_some() { post.sum } else { Sum::None };
             unroll!(M < R, {
-                unroll!(V < VECTORS, {
-                    let addend = self.addend.wrapping_add(place(M, V));
-                    let mut y = acc[M][V];
+                for v in 0..VECTORS {
+                    let addend = self.addend.wrapping_add(place(M, v));
+                    let mut y = acc[M][v];
                     if sum == Sum::BeforeActivation {
-                        y = s.add(y, s.load_first(addend, lanes(V)));
+                        y = s.add(y, s.load_first(addend, lanes(v)));
                     }
                     y = s.min(s.splat(hi), s.max(s.splat(lo), y));
                     if sum == Sum::AfterActivation {
-                        y = s.add(y, s.load_first(addend, lanes(V)));
+                        y = s.add(y, s.load_first(addend, lanes(v)));
                     }
-                    s.store_first(self.dst.wrapping_add(place(M, V)), y, lanes(V));
-                });
+                    s.store_first(self.dst.wrapping_add(place(M, v)), y, lanes(v));
+                }
             });
             if last && bounds.is_none() {
                 for r in 0..R {

@@ -111,7 +111,7 @@ fn row<S: Simd, const K: usize, const STRIDE: usize>(s: S, row: &Row, bias: S::V
     let mut at = 0;
     macro_rules! tiles {
         ($($p:literal)*) => {$(
-            while (S::REGISTERS >= 32 || $p <= 8) && at + $p <= output {
+            while const { S::REGISTERS >= 32 || $p <= 8 } && at + $p <= output {
                 // SAFETY: `$p` pixels from `at` on are within the row, and taps outside the input are left out.
                 unsafe { tile::<S, K, STRIDE, $p>(s, row, bias, at) };
                 at += $p;
@@ -173,8 +173,8 @@ unsafe fn tap_row<S: Simd, const K: usize, const STRIDE: usize, const P: usize>(
             // SAFETY: the caller's.
             let x = unsafe { s.load(src.wrapping_add(I * S::LANES)) };
             unroll!(KX < K, {
-                if KX <= I && (I - KX) % STRIDE == 0 && (I - KX) / STRIDE < P {
-                    let m = (I - KX) / STRIDE;
+                if const { KX <= I && (I - KX) % STRIDE == 0 && (I - KX) / STRIDE < P } {
+                    let m = I.wrapping_sub(KX) / STRIDE;
                     acc[m] = s.mul_add(x, w[KX], acc[m]);
                 }
             });

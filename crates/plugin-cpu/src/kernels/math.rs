@@ -154,3 +154,147 @@ pub(crate) fn erf<S: Simd>(s: S, x: S::V) -> S::V {
         s.select(s.lt(s.splat(1.0), t), s.copysign(s.splat(1.0), x), x),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::{Isa, Kernel};
+
+    /// A function of this module over sixteen elements.
+    struct Call<'a>(&'a str, &'a mut [f32; 16]);
+
+    impl Kernel for Call<'_> {
+        type Out = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            for part in self.1.chunks_exact_mut(S::LANES) {
+                // SAFETY: the part is as long as a vector.
+                unsafe {
+                    let x = s.load(part.as_ptr());
+                    let y = match self.0 {
+                        "exp" => exp(s, x),
+                        "expm1" => expm1(s, x),
+                        "sigmoid" => sigmoid(s, x),
+                        "tanh" => tanh(s, x),
+                        "log" => log(s, x),
+                        "log1p" => log1p(s, x),
+                        "erf" => erf(s, x),
+                        other => unreachable!("{other}"),
+                    };
+                    s.store(part.as_mut_ptr(), y);
+                }
+            }
+        }
+    }
+
+    /// `erf` in f64: the series below 2, a continued fraction above.
+    fn erf64(x: f64) -> f64 {
+        let a = x.abs();
+        let y = if a < 2.0 {
+            let (mut term, mut sum, mut n) = (a, a, 0.0);
+            while term.abs() > 1e-18 {
+                n += 1.0;
+                term *= -a * a / n;
+                sum += term / (2.0 * n + 1.0);
+            }
+            sum * std::f64::consts::FRAC_2_SQRT_PI
+        } else {
+            let tail = (1..60).rev().fold(a, |f, k| a + f64::from(k) / 2.0 / f);
+            1.0 - (-a * a).exp() / (tail * std::f64::consts::PI.sqrt())
+        };
+        y.copysign(x)
+    }
+
+    /// Distance in units of the last place of the expected number's f32.
+    fn ulps(actual: f32, expected: f64) -> f64 {
+        let rounded = expected as f32;
+        if rounded.is_infinite() || actual.is_infinite() {
+            return if rounded == actual { 0.0 } else { f64::INFINITY };
+        }
+        let ulp = f64::from(rounded.abs().next_up()) - f64::from(rounded.abs());
+        (f64::from(actual) - expected).abs() / ulp
+    }
+
+    #[test]
+    fn errors_stay_below_what_the_documentation_says() {
+        let table: [(&str, fn(f64) -> f64, [f32; 2], f64); 7] = [
+            ("exp", f64::exp, [-103.0, 88.7], 1.2),
+            ("expm1", f64::exp_m1, [-30.0, 88.0], 2.0),
+            ("sigmoid", |x| 1.0 / (1.0 + (-x).exp()), [-87.0, 30.0], 2.5),
+            ("tanh", f64::tanh, [-12.0, 12.0], 2.5),
+            ("log", f64::ln, [1e-44, 3e38], 1.5),
+            ("log1p", f64::ln_1p, [0.0, 1.0], 3.0),
+            ("erf", erf64, [-5.0, 5.0], 2.0),
+        ];
+        let mut wrong = Vec::new();
+        for isa in Isa::available() {
+            for (name, reference, [lo, hi], bound) in table {
+                let mut worst = (0.0, 0.0);
+                let mut check = |xs: [f32; 16]| {
+                    let mut ys = xs;
+                    isa.dispatch(Call(name, &mut ys));
+                    for (x, y) in xs.into_iter().zip(ys) {
+                        let error = ulps(y, reference(f64::from(x)));
+                        if error > worst.0 || error.is_nan() {
+                            worst = (error, x);
+                        }
+                    }
+                };
+                for i in 0..40_000u32 {
+                    // Evenly over the range, and over the exponents.
+                    let even = |k: u32| {
+                        let at = f64::from(i * 16 + k) / 640_000.0;
+                        (f64::from(lo) * (1.0 - at) + f64::from(hi) * at) as f32
+                    };
+                    let spread = |k: u32| {
+                        let bits = (i * 16 + k).wrapping_mul(2_654_435_761);
+                        let x = f32::from_bits(bits);
+                        if x >= lo && x <= hi { x } else { even(k) }
+                    };
+                    check(std::array::from_fn(|k| even(k as u32)));
+                    check(std::array::from_fn(|k| spread(k as u32)));
+                }
+                println!("{:8} {name:8} {:.2} ULP at {:e}", isa.name(), worst.0, worst.1);
+                if worst.0.is_nan() || worst.0 > bound {
+                    wrong.push((isa.name(), name, worst));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn special_numbers() {
+        let inf = f32::INFINITY;
+        for isa in Isa::available() {
+            for (name, x, y) in [
+                ("exp", inf, inf),
+                ("exp", -inf, 0.0),
+                ("exp", 0.0, 1.0),
+                ("exp", 89.5, inf),
+                ("sigmoid", -inf, 0.0),
+                ("sigmoid", inf, 1.0),
+                ("tanh", inf, 1.0),
+                ("tanh", -inf, -1.0),
+                ("log", 0.0, -inf),
+                ("log", inf, inf),
+                ("log", 1.0, 0.0),
+                ("erf", -inf, -1.0),
+                ("erf", 0.0, 0.0),
+                ("log1p", 0.0, 0.0),
+            ] {
+                let mut v = [x; 16];
+                isa.dispatch(Call(name, &mut v));
+                assert_eq!(v, [y; 16], "{} {name}({x})", isa.name());
+            }
+            for name in ["exp", "sigmoid", "tanh", "log", "erf"] {
+                let mut v = [f32::NAN; 16];
+                isa.dispatch(Call(name, &mut v));
+                assert!(v.iter().all(|x| x.is_nan()), "{} {name}(NaN)", isa.name());
+            }
+            let mut v = [-1.0; 16];
+            isa.dispatch(Call("log", &mut v));
+            assert!(v[0].is_nan());
+        }
+    }
+}
