@@ -21,7 +21,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..TURNS {
             let setting = format!("INFERENCE_NUM_THREADS={threads}");
-            let printed = program("samples", "infer")?
+            let printed = program("infer")?
                 .args(["-niter", "30", "-c", &setting, "-m"])
                 .arg(&xml)
                 .arg("-i")

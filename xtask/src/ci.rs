@@ -41,9 +41,7 @@ fn skip_corpus() -> Result<()> {
 
 /// Converts and runs the cases of a corpus folder.
 pub(crate) fn corpus(folder: Option<&str>) -> Result<()> {
-    program("mo", "mo")?;
-    program("samples", "infer")?;
-    let runner = program("benches", "corpus")?;
+    let runner = program("corpus")?;
     match folder {
         Some(folder) => runner.arg(folder).run(),
         None => runner.arg(root().join(CORPUS)).run(),

@@ -15,7 +15,7 @@ pub(crate) fn run() -> Result<()> {
     fs::copy(digits.join("digits.labels"), out.join("digits_fp16.labels"))?;
 
     println!("\n2. The CPU classifies images: two requests in flight, 20 inferences\n");
-    program("samples", "classification_sample_async")?
+    program("classification_sample_async")?
         .args(["-d", "CPU", "-nt", "3", "-nireq", "2", "-ni", "20", "-pc", "-m"])
         .arg(out.join("digits_fp16.xml"))
         .arg("-i")
@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn convert(digits: &Path, out: &Path, data_type: &str, name: &str) -> Result<()> {
-    program("mo", "mo")?
+    program("mo")?
         .arg("--input_model")
         .arg(digits.join("digits_graph.pb"))
         .arg("--input_checkpoint")
@@ -55,7 +55,7 @@ fn accuracy(model: &Path, images: &Path) -> Result<(usize, usize)> {
     let text = fs::read_to_string(images.join("labels.txt"))?;
     let labels: HashMap<&str, &str> =
         text.lines().filter_map(|line| line.split_once(char::is_whitespace)).collect();
-    let printed = program("samples", "classification_sample")?
+    let printed = program("classification_sample")?
         .args(["-d", "CPU", "-nt", "1", "-m"])
         .arg(model)
         .arg("-i")

@@ -57,7 +57,7 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
 pub(crate) fn convert_ours(network: &Network, data_type: &str, out: &Path) -> Result<PathBuf> {
     fs::create_dir_all(out)?;
     let stem = format!("{}_{data_type}", network.name);
-    program("mo", "mo")?
+    program("mo")?
         .arg("--input_model")
         .arg(&network.frozen)
         .args(["--data_type", data_type, "--silent", "--model_name", &stem, "--output_dir"])
@@ -95,7 +95,7 @@ pub(crate) fn script(command: &str) -> Process {
 }
 
 fn terroir(model: &Path, network: &Network, answers: &Path) -> Result<f64> {
-    let infer = program("samples", "infer")?;
+    let infer = program("infer")?;
     infer.arg("-m").arg(model).arg("-i").arg(&network.data).arg("-o").arg(answers).output()?;
     compare(answers, &network.data)
 }

@@ -41,7 +41,7 @@ fn run() -> Result<()> {
     let command = args.next().unwrap_or_default();
     let rest: Vec<String> = args.collect();
     match command.as_str() {
-        "convert" => program("mo", "mo")?.args(rest).run(),
+        "convert" => program("mo")?.args(rest).run(),
         "demo" => demo::run(),
         "test" => cargo(["test", "--workspace"]).args(rest).run(),
         "tidy" => tidy::run(),

@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 
 /// The repository.
@@ -75,9 +76,15 @@ pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Process {
     Process::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(args)
 }
 
-/// Builds a program for release and gives it to be run in the caller's folder.
-pub(crate) fn program(package: &str, name: &str) -> Result<Process> {
-    cargo(["build", "--release", "--quiet", "--package", package, "--bin", name]).run()?;
+/// A program, built for release, to be run in the caller's folder. All programs are built together: with the same
+/// features of what they depend on, nothing is built twice.
+pub(crate) fn program(name: &str) -> Result<Process> {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    if BUILT.get().is_none() {
+        let packages = ["--package", "mo", "--package", "samples", "--package", "benches"];
+        cargo(["build", "--release", "--bins", "--quiet"]).args(packages).run()?;
+        _ = BUILT.set(());
+    }
     Process::new(target_folder()?.join("release").join(name)).in_callers_folder()
 }
 
