@@ -163,6 +163,8 @@ pub(super) struct OutTile {
 struct Span {
     x: usize,
     pixels: usize,
+    /// As [`Tile::whole_rows`].
+    whole_rows: bool,
     /// Kernels for 1, 2 and 4 blocks.
     kernels: [Option<TileFn>; 3],
 }
@@ -202,6 +204,8 @@ struct Choose {
     pixels: usize,
     counts: [bool; 3],
     stride: usize,
+    /// As for [`tile`].
+    any: bool,
 }
 
 impl Kernel for Choose {
@@ -210,9 +214,9 @@ impl Kernel for Choose {
     fn run<S: Simd>(self, s: S) -> Self::Out {
         std::array::from_fn(|i| {
             self.counts[i].then(|| match self.stride {
-                1 => tile::<S, Blocks<1>>(s, self.pixels, 1 << i),
-                2 => tile::<S, Blocks<2>>(s, self.pixels, 1 << i),
-                _ => tile::<S, AnyStep>(s, self.pixels, 1 << i),
+                1 => tile::<S, Blocks<1>>(s, self.pixels, 1 << i, self.any),
+                2 => tile::<S, Blocks<2>>(s, self.pixels, 1 << i, self.any),
+                _ => tile::<S, AnyStep>(s, self.pixels, 1 << i, self.any),
             })
         })
     }
@@ -284,18 +288,25 @@ impl Direct {
         for i in 0..tiles {
             let Range { start: x, end } = part(width, i, tiles);
             let pixels = end - x;
-            let kernels = isa.dispatch(Choose { pixels, counts, stride: geometry.stride[1] });
-            spans.push(Span { x, pixels, kernels });
-            for kx in 0..kw {
-                let start = (x * geometry.stride[1] + kx * geometry.dilation[1]) as isize
-                    - geometry.pad_begin[1] as isize;
-                let from = |column: isize| {
-                    let distance = (column - start).max(0) as usize;
-                    distance.div_ceil(geometry.stride[1]).min(pixels)
-                };
-                let (lo, hi) = (from(0), from(geometry.input[1] as isize));
-                columns.push(Column { lo, hi, offset: start * b as isize, taps: 1 });
-            }
+            let row: Vec<Column> = (0..kw)
+                .map(|kx| {
+                    let start = (x * geometry.stride[1] + kx * geometry.dilation[1]) as isize
+                        - geometry.pad_begin[1] as isize;
+                    let from = |column: isize| {
+                        let distance = (column - start).max(0) as usize;
+                        distance.div_ceil(geometry.stride[1]).min(pixels)
+                    };
+                    let (lo, hi) = (from(0), from(geometry.input[1] as isize));
+                    Column { lo, hi, offset: start * b as isize, taps: 1 }
+                })
+                .collect();
+            let whole = |c: &Column| (c.lo, c.hi) == (0, pixels);
+            let simple = |c: &Column| c.lo >= c.hi || c.lo + (pixels - c.hi) <= 1;
+            let any = !row.iter().all(simple);
+            let kernels = isa.dispatch(Choose { pixels, counts, stride: geometry.stride[1], any });
+            let whole_rows = geometry.dilation[1] == 1 && row.iter().all(whole);
+            spans.push(Span { x, pixels, whole_rows, kernels });
+            columns.extend(row);
         }
         let row_bytes = 4 * shape.in_channels * geometry.input[1] * geometry.stride[0].min(kh);
         let chunk = CHUNK_BYTES / (row_bytes / tiles).max(1);
@@ -347,6 +358,7 @@ impl Direct {
                                 row_begin: rows.start,
                                 row_end: rows.end,
                                 row_stride: g.dilation[0] * g.input[1] * b,
+                                whole_rows: span.whole_rows,
                                 columns: &self.columns[x * g.kernel[1]..][..g.kernel[1]],
                                 step: g.stride[1] * b,
                                 pixels: span.pixels,

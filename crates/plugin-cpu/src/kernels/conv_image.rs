@@ -74,9 +74,9 @@ impl Kernel for Choose {
     fn run<S: Simd>(self, s: S) -> Self::Out {
         std::array::from_fn(|i| {
             self.counts[i].then(|| match self.channels {
-                1 => tile::<S, Elements<1>>(s, self.pixels, 1 << i),
-                3 => tile::<S, Elements<3>>(s, self.pixels, 1 << i),
-                _ => tile::<S, AnyStep>(s, self.pixels, 1 << i),
+                1 => tile::<S, Elements<1>>(s, self.pixels, 1 << i, false),
+                3 => tile::<S, Elements<3>>(s, self.pixels, 1 << i, false),
+                _ => tile::<S, AnyStep>(s, self.pixels, 1 << i, false),
             })
         })
     }
@@ -204,6 +204,7 @@ impl ImageConv {
                                     row_begin: taps.start,
                                     row_end: taps.end,
                                     row_stride: shape.dilation[0] * row,
+                                    whole_rows: false,
                                     columns: &self.columns,
                                     step: shape.in_channels,
                                     pixels: self.pixels.min(ow - x),

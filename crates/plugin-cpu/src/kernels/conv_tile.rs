@@ -1,7 +1,7 @@
 //! The inner kernel of direct convolution: a tile of pixels times output channels, held in registers.
 //!
 //! For each tap and input channel, one vector of weights per channel block meets one broadcast input per pixel.
-//! The tile is unrolled by a macro and not by loops, which the compiler stops unrolling at 14 pixels.
+//! The tile's loops have constant bounds: the compiler unrolls them and keeps the sums in registers.
 
 use crate::isa::{Kernel, Simd};
 use std::marker::PhantomData;
@@ -50,6 +50,8 @@ pub(super) struct Tile<'a> {
     pub(super) row_end: usize,
     /// Elements from one tap row's input to the next.
     pub(super) row_stride: usize,
+    /// Every column touches every pixel, and a row of taps lies side by side: it runs as one.
+    pub(super) whole_rows: bool,
     /// The tap columns.
     pub(super) columns: &'a [Column],
     /// Elements from one pixel to the next, for [`AnyStep`].
@@ -128,25 +130,25 @@ pub(super) const fn max_pixels<S: Simd>(nb: usize) -> usize {
     }
 }
 
-/// A tile of `MR` pixels by `NB` blocks.
-struct Run<'a, P, const MR: usize, const NB: usize>(&'a Tile<'a>, PhantomData<P>);
+/// A tile of `MR` pixels by `NB` blocks. `ANY`: columns may touch any of the pixels; otherwise all, all but the first,
+/// all but the last, or none. More cases in one instance, and the compiler moves the sums through memory between them.
+struct Run<'a, P, const MR: usize, const NB: usize, const ANY: bool>(&'a Tile<'a>, PhantomData<P>);
 
-impl<P: Step, const MR: usize, const NB: usize> Kernel for Run<'_, P, MR, NB> {
+impl<P: Step, const MR: usize, const NB: usize, const ANY: bool> Kernel for Run<'_, P, MR, NB, ANY> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let t = self.0;
-        let zero = s.splat(0.0);
-        let mut acc = [[zero; NB]; MR];
+        let mut acc = [[s.splat(0.0); NB]; MR];
         // SAFETY: `Tile` says that the bias, the weights, the taps within `columns` and rows, and `pixels` pixels of
         // `NB` blocks of output and addend are there.
         unsafe {
             for j in 0..NB {
                 let bias = s.load(t.bias.add(j * S::LANES));
-                unroll!(M < MR, {
-                    acc[M][j] = bias;
-                });
+                for m in 0..MR {
+                    acc[m][j] = bias;
+                }
             }
             let mut weights = t.weights;
             for block in 0..t.blocks {
@@ -156,23 +158,25 @@ impl<P: Step, const MR: usize, const NB: usize> Kernel for Run<'_, P, MR, NB> {
                 for ky in t.row_begin..t.row_end {
                     let row = src.wrapping_add(ky * t.row_stride);
                     let mut w = weights.add(ky * t.kernel[1] * tap);
+                    if !ANY && t.whole_rows && depth == t.depth {
+                        let a = row.wrapping_offset(t.columns[0].offset);
+                        taps::<S, P, MR, NB>(s, &mut acc, t, a, w, depth * t.kernel[1], 0, MR);
+                        continue;
+                    }
                     for column in t.columns {
                         let a = row.wrapping_offset(column.offset);
                         let steps = depth * column.taps;
-                        match (column.lo, column.hi) {
-                            (0, hi) if hi == MR => {
-                                taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, |_| true);
-                            }
-                            (1, hi) if hi == MR => {
-                                taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, |m| m > 0);
-                            }
-                            (0, hi) if hi + 1 == MR => {
-                                taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, |m| m + 1 < MR);
-                            }
-                            (lo, hi) if lo < hi => {
-                                taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, |m| lo <= m && m < hi);
-                            }
-                            _ => {}
+                        let (lo, hi) = (column.lo, column.hi);
+                        if lo >= hi {
+                            // In the padding for every pixel.
+                        } else if (lo, hi) == (0, MR) {
+                            taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, 0, MR);
+                        } else if (lo, hi) == (1, MR) {
+                            taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, 1, MR);
+                        } else if !ANY || (lo, hi + 1) == (0, MR) {
+                            taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, 0, MR - 1);
+                        } else {
+                            taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, lo, hi);
                         }
                         w = w.add(column.taps * tap);
                     }
@@ -183,28 +187,28 @@ impl<P: Step, const MR: usize, const NB: usize> Kernel for Run<'_, P, MR, NB> {
             for j in 0..NB {
                 let dst = t.dst.add(j * t.dst_block);
                 let addend = t.addend.wrapping_add(j * t.dst_block);
-                unroll!(M < MR, {
-                    if M < t.pixels {
-                        let mut x = acc[M][j];
+                for m in 0..MR {
+                    if m < t.pixels {
+                        let mut x = acc[m][j];
                         if t.add_before {
-                            x = s.add(x, s.load(addend.add(M * S::LANES)));
+                            x = s.add(x, s.load(addend.add(m * S::LANES)));
                         }
                         x = s.min(hi, s.max(lo, x));
                         if t.add_after {
-                            x = s.add(x, s.load(addend.add(M * S::LANES)));
+                            x = s.add(x, s.load(addend.add(m * S::LANES)));
                         }
-                        s.store(dst.add(M * S::LANES), x);
+                        s.store(dst.add(m * S::LANES), x);
                     }
-                });
+                }
             }
         }
     }
 }
 
-/// One tap: `depth` input channels, for the pixels that are `within` the input.
+/// `steps` input elements, for the pixels from `lo` to `hi`.
 ///
 /// # Safety
-/// The input of these pixels can be read from `a`, and `depth * NB` vectors from `w`.
+/// The input of these pixels can be read from `a`, and `steps * NB` vectors from `w`.
 #[inline(always)]
 unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
     s: S,
@@ -212,25 +216,26 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
     t: &Tile,
     a: *const f32,
     w: *const f32,
-    depth: usize,
-    within: impl Fn(usize) -> bool,
+    steps: usize,
+    lo: usize,
+    hi: usize,
 ) {
-    for i in 0..depth {
-        // SAFETY: `i` is below `depth`.
+    for i in 0..steps {
+        // SAFETY: `i` is below `steps`.
         unsafe {
             let w = w.add(i * NB * S::LANES);
             let mut b = [s.splat(0.0); NB];
             for j in 0..NB {
                 b[j] = s.load(w.add(j * S::LANES));
             }
-            unroll!(M < MR, {
-                if within(M) {
-                    let x = s.splat(*a.add(i + P::offset::<S>(M, t.step)));
+            for m in 0..MR {
+                if lo <= m && m < hi {
+                    let x = s.splat(*a.wrapping_add(i + P::offset::<S>(m, t.step)));
                     for j in 0..NB {
-                        acc[M][j] = s.mul_add(x, b[j], acc[M][j]);
+                        acc[m][j] = s.mul_add(x, b[j], acc[m][j]);
                     }
                 }
-            });
+            }
         }
     }
 }
@@ -241,25 +246,30 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
 /// The tile's pointers are to what its fields say, and the machine has the instruction set.
 pub(super) type TileFn = unsafe fn(&Tile);
 
-/// The tile kernel for `mr` pixels by `nb` blocks.
+/// The tile kernel for `mr` pixels by `nb` blocks. `any`: its columns may touch any of the pixels, not only all of
+/// them, all but the first, all but the last, or none.
 ///
 /// # Panics
 /// If there is none: `mr` is above [`max_pixels`], or `nb` not 1, 2 or 4.
-pub(super) fn tile<S: Simd, P: Step>(s: S, mr: usize, nb: usize) -> TileFn {
+pub(super) fn tile<S: Simd, P: Step>(s: S, mr: usize, nb: usize, any: bool) -> TileFn {
     /// # Safety
     /// As [`TileFn`].
-    unsafe fn entry<S: Simd, P: Step, const MR: usize, const NB: usize>(tile: &Tile) {
+    unsafe fn entry<S: Simd, P: Step, const MR: usize, const NB: usize, const ANY: bool>(tile: &Tile) {
         if const { MR <= max_pixels::<S>(NB) } {
             // SAFETY: the token was there when the kernel was chosen; tokens hold no data.
             let s = unsafe { S::assume() };
-            s.vectorize(Run::<P, MR, NB>(tile, PhantomData));
+            s.vectorize(Run::<P, MR, NB, ANY>(tile, PhantomData));
         }
     }
     let _proof = s;
     macro_rules! table {
         ($nb:literal: $($mr:literal)*) => {
             match mr {
-                $($mr if $mr <= max_pixels::<S>($nb) => entry::<S, P, $mr, $nb> as TileFn,)*
+                $($mr if $mr <= max_pixels::<S>($nb) => if any {
+                    entry::<S, P, $mr, $nb, true> as TileFn
+                } else {
+                    entry::<S, P, $mr, $nb, false> as TileFn
+                },)*
                 _ => unreachable!("no tile of {mr} pixels by {nb} blocks"),
             }
         };
