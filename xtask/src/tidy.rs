@@ -102,7 +102,8 @@ fn source_faults(file: &Path, text: &str) -> Vec<String> {
         if is_unsafe && !may_be_unsafe {
             fault(&format!("line {}: `unsafe` outside the places for it", i + 1));
         }
-        if code.contains("#[ignore") {
+        // What only measures is no test; it says so.
+        if code.contains(concat!("#[", "ignore")) && !code.contains("= \"measures") {
             fault(&format!("line {}: an ignored test looks passed", i + 1));
         }
     }
