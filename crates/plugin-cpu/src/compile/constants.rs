@@ -75,6 +75,14 @@ impl<'m> Constants<'m> {
         Some(self.get(port)?.view::<f32>().ok()?.into_owned())
     }
 
+    /// The numbers that come out of `port`, if they are stored in half precision.
+    pub(crate) fn half(&self, port: Port) -> Option<&Tensor> {
+        match self.known.get(&port)? {
+            Known::Half(half) => Some(half),
+            Known::Tensor(_) => None,
+        }
+    }
+
     /// The only number that comes out of `port`.
     pub(crate) fn float(&self, port: Port) -> Option<f32> {
         self.has(port).then(|| self.floats(port)).flatten().filter(|v| v.len() == 1).map(|v| v[0])

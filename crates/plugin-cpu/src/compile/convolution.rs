@@ -4,9 +4,14 @@ use super::{
     build::{Builder, Draft, Layout, dims4},
     fuse::{self, Padding},
 };
-use crate::kernels::{
-    conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
-    post::{PostOps, Sum},
+use crate::{
+    kernels::{
+        conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+        conv_image::{ImageConv, ImageLayout, Pixels},
+        post::{PostOps, Sum},
+    },
+    plan::Io,
+    pool::Pool,
 };
 use ir::{ElementType, NodeId, Op, op::Window};
 
@@ -90,36 +95,66 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         Some(padding) => padding.data,
         None => node.inputs()[0],
     };
-    let mut inputs = vec![builder.blocked(id, data)];
+    let image = builder.fusions.image(id).cloned();
+    let mut inputs = vec![match &image {
+        Some(image) => builder.plain(id, image.port),
+        None => builder.blocked(id, data),
+    }];
     inputs.extend(fused.addend.map(|addend| builder.blocked(id, addend)));
     let output_shape = builder.shape_of(id.into());
     let output = builder.new_value(&output_shape, Layout::Blocked);
     builder.define(fused.output, output);
     let added = fused.sum != Sum::None;
     let post = PostOps { bias: fused.shift, sum: fused.sum, activation: fused.activation };
-    let conv = Conv::new(builder.isa, shape, &weights, post);
-    let b = builder.isa.block();
-    let image = |channels: usize, [h, w]: [usize; 2]| channels.next_multiple_of(b) * h * w;
-    let (from, to) = (image(shape.in_channels, shape.input), image(shape.out_channels, shape.output));
+    // What the output holds can only be added where nothing but bounds comes before.
+    let in_place = added && (fused.sum == Sum::BeforeActivation || post.activation.bounds().is_some());
+    let isa = builder.isa;
+    let run: Runner = match image {
+        Some(image) => {
+            let layout = if image.channels_last { ImageLayout::Nhwc } else { ImageLayout::Nchw };
+            let bytes = builder.model.ty(image.port).element_type == ElementType::U8;
+            let conv = ImageConv::new(isa, shape, layout, &image.scale, &weights, post);
+            let name = conv.name();
+            let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
+                let src = if bytes { Pixels::U8(io.input(0)) } else { Pixels::F32(io.input(0)) };
+                conv.run(pool, src, dst, addend);
+            };
+            (name, Box::new(run))
+        }
+        None => {
+            let conv = Conv::new(isa, shape, &weights, post);
+            let name = conv.name();
+            let [h, w] = shape.input;
+            let batch_stride = shape.in_channels.next_multiple_of(isa.block()) * h * w;
+            let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
+                conv.run(pool, Blocked { data: io.input(0), batch_stride }, dst, addend);
+            };
+            (name, Box::new(run))
+        }
+    };
+    let (name, run) = run;
+    let [oh, ow] = shape.output;
+    let batch_stride = shape.out_channels.next_multiple_of(isa.block()) * oh * ow;
     builder.step(
         id,
         Draft {
-            exec_type: format!("{}_{}_f32", conv.name(), builder.isa.name()),
+            exec_type: format!("{name}_{}_f32", isa.name()),
             inputs,
             outputs: vec![output],
-            in_place: added.then_some(1),
+            in_place: in_place.then_some(1),
             routine: Box::new(move |io, pool| {
                 let addend = match added {
                     false => Addend::None,
                     true if io.in_place(1) => Addend::Output,
-                    true => Addend::Of(Blocked { data: io.input(1), batch_stride: to }),
+                    true => Addend::Of(Blocked { data: io.input(1), batch_stride }),
                 };
-                let src = Blocked { data: io.input(0), batch_stride: from };
-                let dst = BlockedMut { data: io.out(), batch_stride: to };
-                conv.run(pool, src, dst, addend);
+                run(pool, io, BlockedMut { data: io.out(), batch_stride }, addend);
                 Ok(())
             }),
         },
     );
     Some(())
 }
+
+/// A kernel's name and the kernel.
+type Runner = (&'static str, Box<dyn Fn(&mut Pool, &Io, BlockedMut, Addend) + Send + Sync>);

@@ -41,6 +41,18 @@ pub(crate) struct Fusions {
     /// By the last node: the first. The whole runs in the last one's place, when all its inputs are there.
     tails: HashMap<NodeId, NodeId>,
     absorbed: HashSet<NodeId>,
+    images: HashMap<NodeId, Image>,
+}
+
+/// The image that a first convolution reads, without the nodes that prepare it.
+#[derive(Clone)]
+pub(crate) struct Image {
+    /// Where it comes from: u8 or f32.
+    pub(crate) port: Port,
+    /// `[N, H, W, C]` instead of `[N, C, H, W]`.
+    pub(crate) channels_last: bool,
+    /// What the elements of a channel are multiplied by, and what is then added; empty for nothing.
+    pub(crate) scale: Vec<[f32; 2]>,
 }
 
 impl Fusions {
@@ -62,6 +74,11 @@ impl Fusions {
         self.absorbed.contains(&node)
     }
 
+    /// The image that the convolution `id` reads.
+    pub(crate) fn image(&self, id: NodeId) -> Option<&Image> {
+        self.images.get(&id)
+    }
+
     fn absorb(&mut self, head: NodeId, fused: Fused, nodes: &[NodeId]) {
         let tail = *nodes.last().expect("the caller found some");
         self.absorbed.extend(nodes);
@@ -74,9 +91,7 @@ impl Fusions {
 pub(crate) fn find(builder: &mut Builder, order: &[NodeId]) {
     for id in order {
         let node = builder.model.node(*id);
-        if builder.fusions.is_absorbed(*id)
-            || (0..node.outputs().len()).all(|i| builder.constants.has(id.output(i)))
-        {
+        if is_known(builder, *id) {
             continue;
         }
         // Padding joins what it comes before.
@@ -96,6 +111,15 @@ pub(crate) fn find(builder: &mut Builder, order: &[NodeId]) {
                 builder.fusions.absorbed.insert(port.node);
             }
         }
+        if let Some((image, nodes)) = image(builder, *id) {
+            builder.fusions.absorbed.extend(nodes);
+            builder.fusions.images.insert(*id, image);
+        }
+    }
+    for id in order {
+        if builder.fusions.is_absorbed(*id) || is_known(builder, *id) {
+            continue;
+        }
         let chain = if convolution::shape(builder, *id).is_some() {
             follow(builder, *id, Fused::new((*id).into()), 1, true)
         } else if product::shape(builder, *id).is_some() {
@@ -112,6 +136,65 @@ pub(crate) fn find(builder: &mut Builder, order: &[NodeId]) {
             builder.fusions.absorb(*id, fused, &nodes);
         }
     }
+}
+
+fn is_known(builder: &Builder, id: NodeId) -> bool {
+    (0..builder.model.node(id).outputs().len()).all(|i| builder.constants.has(id.output(i)))
+}
+
+/// Most channels of an image.
+const IMAGE_CHANNELS: usize = 4;
+
+/// The image that the convolution `id` reads, and the nodes between: a change of type, scales and shifts of
+/// channels, and the transposition that brings the channels first.
+fn image(builder: &Builder, id: NodeId) -> Option<(Image, Vec<NodeId>)> {
+    let shape = convolution::shape(builder, id)?;
+    let node = builder.model.node(id);
+    let channels = shape.in_channels;
+    let data = taken_padding(builder, node).map_or(node.inputs()[0], |padding| padding.data);
+    if shape.groups != 1 || channels > IMAGE_CHANNELS || builder.shape_of(data).len() != 4 {
+        return None;
+    }
+    let mut image = Image { port: data, channels_last: false, scale: Vec::new() };
+    let mut nodes = Vec::new();
+    loop {
+        let at = image.port.node;
+        let before = builder.model.node(at);
+        let Some(from) = before.inputs().first().copied() else { break };
+        if builder.model.consumers(image.port).len() != 1 || builder.constants.has(image.port) {
+            break;
+        }
+        let is_float = builder.model.ty(image.port).element_type == ElementType::F32;
+        let axis = if image.channels_last { 3 } else { 1 };
+        match &before.op {
+            Op::Convert(_) if is_float && builder.model.ty(from).element_type == ElementType::U8 => {
+                image.port = from;
+            }
+            Op::Transpose(_) if !image.channels_last => {
+                if builder.constants.integers(before.inputs()[1])? != [0, 3, 1, 2] {
+                    break;
+                }
+                (image.port, image.channels_last) = (from, true);
+            }
+            Op::Binary(_) => {
+                let Some((data, scale, shift)) = scale_and_shift(builder, at, axis) else { break };
+                if image.scale.is_empty() {
+                    image.scale = vec![[1.0, 0.0]; channels];
+                }
+                for (c, [multiplier, addend]) in image.scale.iter_mut().enumerate() {
+                    *addend += *multiplier * shift.as_ref().map_or(0.0, |shift| shift[c]);
+                    *multiplier *= scale.as_ref().map_or(1.0, |scale| scale[c]);
+                }
+                image.port = data;
+            }
+            _ => break,
+        }
+        nodes.push(at);
+    }
+    let ty = builder.model.ty(image.port).element_type;
+    let is_input = matches!(builder.model.node(image.port.node).op, Op::Parameter(_));
+    let fits = matches!(ty, ElementType::F32 | ElementType::U8) && (is_input || !nodes.is_empty());
+    fits.then_some((image, nodes))
 }
 
 /// Zeros around the spatial dimensions.

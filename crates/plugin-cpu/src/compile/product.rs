@@ -1,11 +1,8 @@
 //! Matrix products with constant weights, with what joins them.
 
-use super::{
-    build::{Builder, Draft, Layout},
-    convolution::scale_rows,
-};
+use super::build::{Builder, Draft};
 use crate::kernels::{
-    conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+    dense::{Dense, WeightData, Weights},
     post::{PostOps, Sum},
 };
 use ir::{ElementType, NodeId, Op};
@@ -28,78 +25,50 @@ pub(crate) fn shape(builder: &Builder, id: NodeId) -> Option<[usize; 3]> {
     Some([outer.iter().product(), *k, n])
 }
 
-/// The weights with a row for each element of a row of the product.
-fn rows(weights: Vec<f32>, k: usize, n: usize, transposed: bool) -> Vec<f32> {
-    if transposed {
-        return weights;
-    }
-    let mut rows = vec![0.0; weights.len()];
-    // In tiles, so that neither side runs out of cache lines.
-    for from in (0..k).step_by(16) {
-        for (to, row) in rows.chunks_exact_mut(k).enumerate() {
-            for i in from..(from + 16).min(k) {
-                row[i] = weights[i * n + to];
-            }
-        }
-    }
-    rows
-}
-
-/// The product as one step: a convolution over single pixels, a row of the data being the channels of an image.
+/// The product as one step on row-major matrices. Weights that are stored in half precision stay so.
 pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let [batch, k, n] = shape(builder, id)?;
     let node = builder.model.node(id);
     let Op::MatMul(op) = &node.op else { return None };
     let fused = builder.fusions.of(id);
-    let mut weights = rows(builder.constants.floats(node.inputs()[1])?, k, n, op.transpose_b);
-    scale_rows(&mut weights, fused.scale.as_ref());
-    let matrix = |builder: &mut Builder, port, width| {
-        let plain = builder.plain(id, port);
-        let flat = builder.view(plain, &[batch, width], Layout::Plain);
-        builder.to_blocked(id, flat)
-    };
-    let mut inputs = vec![matrix(builder, node.inputs()[0], k)];
-    inputs.extend(fused.addend.map(|addend| matrix(builder, addend, n)));
-    let product = builder.new_value(&[batch, n], Layout::Blocked);
-    let added = fused.sum != Sum::None;
-    let shape = ConvShape {
-        batch,
-        groups: 1,
-        in_channels: k,
-        out_channels: n,
-        input: [1, 1],
-        output: [1, 1],
-        kernel: [1, 1],
-        stride: [1, 1],
-        dilation: [1, 1],
-        pad_begin: [0, 0],
-    };
+    let [output_stride, input_stride] = if op.transpose_b { [k, 1] } else { [1, n] };
+    let isa = builder.isa;
     let post = PostOps { bias: fused.shift, sum: fused.sum, activation: fused.activation };
-    let conv = Conv::new(builder.isa, shape, &weights, post);
-    let b = builder.isa.block();
-    let (from, to) = (k.next_multiple_of(b), n.next_multiple_of(b));
+    let dense = match (builder.constants.half(node.inputs()[1]), &fused.scale) {
+        (Some(half), None) => {
+            let half = half.view::<half::f16>().ok()?;
+            let data = WeightData::F16(&half);
+            Dense::new(isa, [k, n], Weights { data, output_stride, input_stride }, post)
+        }
+        (_, scale) => {
+            let mut weights = builder.constants.floats(node.inputs()[1])?;
+            for (o, scale) in scale.iter().flatten().enumerate() {
+                for i in 0..k {
+                    weights[o * output_stride + i * input_stride] *= scale;
+                }
+            }
+            let data = WeightData::F32(&weights);
+            Dense::new(isa, [k, n], Weights { data, output_stride, input_stride }, post)
+        }
+    };
+    let mut inputs = vec![builder.plain(id, node.inputs()[0])];
+    inputs.extend(fused.addend.map(|addend| builder.plain(id, addend)));
+    let output = builder.plain_value(id.into());
+    builder.define(fused.output, output);
+    let added = fused.sum != Sum::None;
+    debug_assert_eq!(builder.shape(output).iter().product::<usize>(), batch * n);
     builder.step(
         id,
         Draft {
-            exec_type: format!("{}_{}_f32", conv.name(), builder.isa.name()),
+            exec_type: format!("{}_{}", dense.name(), isa.name()),
             inputs,
-            outputs: vec![product],
-            in_place: added.then_some(1),
+            outputs: vec![output],
+            in_place: None,
             routine: Box::new(move |io, pool| {
-                let addend = match added {
-                    false => Addend::None,
-                    true if io.in_place(1) => Addend::Output,
-                    true => Addend::Of(Blocked { data: io.input(1), batch_stride: to }),
-                };
-                let src = Blocked { data: io.input(0), batch_stride: from };
-                conv.run(pool, src, BlockedMut { data: io.out(), batch_stride: to }, addend);
+                dense.run(pool, io.input(0), io.out(), added.then(|| io.input(1)));
                 Ok(())
             }),
         },
     );
-    let shape = builder.shape_of(id.into());
-    let plain = builder.to_plain(id, product);
-    let output = builder.view(plain, &shape, Layout::Plain);
-    builder.define(fused.output, output);
     Some(())
 }
