@@ -278,6 +278,7 @@ fn follow(
             && fused.sum != Sum::AfterActivation
             && node.inputs()[0] == port
             && let Some(activation) = activation(builder, node, axis)
+            && (affine || !matches!(activation, Activation::PRelu(_)))
         {
             fused.activation = activation;
         } else if let Op::Binary(binary) = &node.op

@@ -1,7 +1,7 @@
 //! Whole plans against the reference, on every instruction set.
 
 use super::lower_for;
-use crate::{arena::Arena, config::Settings, isa::Isa, pool::Pool, stream::Stream};
+use crate::{arena::Arena, config::Settings, isa::Isa, plan::Plans, pool::Pool, stream::Stream};
 use ir::{
     ElementType, Model, NodeId, Op, Port, Tensor,
     device::{Config, LayerStatus, ProfileRow},
@@ -23,6 +23,16 @@ impl Random {
 
     fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
+    }
+
+    /// Numbers from -1 to 1, or bytes.
+    fn input(&mut self, ty: &PortType) -> Tensor {
+        let shape = ty.shape.sizes().unwrap();
+        if ty.element_type == ElementType::F32 {
+            return self.tensor(&shape);
+        }
+        let bytes: Vec<f64> = (0..shape.iter().product()).map(|_| self.below(256) as f64).collect();
+        Tensor::from_f64s(ty.element_type, &shape, &bytes).unwrap()
     }
 
     /// Numbers from -1 to 1.
@@ -207,11 +217,8 @@ fn run(isa: Isa, threads: usize, model: &Model, inputs: &[Tensor]) -> (Vec<Vec<u
 /// Compares plans with the reference, on every instruction set, with one thread and with two.
 fn check(net: &mut Net, what: &str) -> Vec<ProfileRow> {
     let model = &net.model;
-    let inputs: Vec<Tensor> = model
-        .parameters()
-        .iter()
-        .map(|id| net.random.tensor(&model.ty((*id).into()).shape.sizes().unwrap()))
-        .collect();
+    let inputs: Vec<Tensor> =
+        model.parameters().iter().map(|id| net.random.input(model.ty((*id).into()))).collect();
     let expected = ir::evaluate(model, &inputs).unwrap();
     let mut last = Vec::new();
     for isa in Isa::available() {
@@ -354,6 +361,28 @@ fn dense_blocks_are_never_copied() {
 }
 
 #[test]
+fn any_shapes_broadcast() {
+    for (a, b) in [
+        ("[2,3,4,5]", "[5]"),
+        ("[3,1,5]", "[2,1,4,1]"),
+        ("[4]", "[4]"),
+        ("[1]", "[2,2]"),
+        ("[2,16,3,1]", "[1,16,1,4]"),
+        ("[2,3]", "[1]"),
+    ] {
+        let mut net = Net::new(13);
+        let (a, b) = (net.input(a), net.input(b));
+        for kind in [BinaryKind::Subtract, BinaryKind::Multiply, BinaryKind::Maximum, BinaryKind::Power] {
+            let a = net.add(Unary::Abs, &[a]);
+            let y = net.binary(kind, a, b);
+            let y = net.add(Unary::Relu, &[y]);
+            net.result(y);
+        }
+        check(&mut net, "broadcast");
+    }
+}
+
+#[test]
 fn odd_ends() {
     // An input that is an output, a constant that is one, one value twice, a view of an input, an empty tensor.
     let mut net = Net::new(7);
@@ -375,6 +404,108 @@ fn odd_ends() {
 }
 
 #[test]
+fn an_image_is_prepared_by_the_first_convolution() {
+    for (channels_last, dtype, before) in
+        [(true, ElementType::U8, true), (true, ElementType::F32, false), (false, ElementType::U8, false)]
+    {
+        let mut net = Net::new(9);
+        let shape = if channels_last { "[2,9,11,3]" } else { "[2,3,9,11]" };
+        let mut x: Port = net.model.add_parameter("x", dtype, shape.parse().unwrap()).into();
+        if dtype == ElementType::U8 {
+            x = net.add(Convert::to(ElementType::F32), &[x]);
+        }
+        if channels_last && before {
+            let mean = net.constant(&[3]);
+            x = net.binary(BinaryKind::Subtract, x, mean);
+        }
+        if channels_last {
+            x = net.transpose(x, &[0, 3, 1, 2]);
+        }
+        let scale =
+            net.model.add_constant("s", Tensor::from_slice(&[1, 3, 1, 1], &[0.01f32, 0.02, 0.03]).unwrap());
+        x = net.binary(BinaryKind::Multiply, x, scale.into());
+        let (begin, end) = (net.integers(&[0, 0, 1, 1]), net.integers(&[0, 0, 2, 0]));
+        x = net.add(Pad { pad_mode: PadMode::Constant }, &[x, begin, end]);
+        let weights = net.constant(&[24, 3, 3, 3]);
+        x = net.add(window(2), &[x, weights]);
+        x = net.add(Unary::Relu, &[x]);
+        net.result(x);
+        let profile = check(&mut net, "image");
+        let ran = profile.iter().filter(|row| row.status == LayerStatus::Executed).count();
+        assert_eq!(ran, 2, "the convolution, and the reorder behind it");
+    }
+}
+
+#[test]
+fn products_take_what_follows() {
+    for (rows, transpose_b, half) in [(1, false, true), (3, true, true), (4, false, false), (2, true, false)]
+    {
+        let mut net = Net::new(10);
+        let x = net.input(&format!("[{rows},2,37]"));
+        let shape = if transpose_b { [21, 37] } else { [37, 21] };
+        let numbers = net.random.tensor(&shape);
+        let weights: Port = if half {
+            let numbers = Tensor::from_f64s(ElementType::F16, &shape, &numbers.to_f64s()).unwrap();
+            let stored = net.model.add_constant("w", numbers);
+            net.add(Convert::to(ElementType::F32), &[stored.into()])
+        } else {
+            net.model.add_constant("w", numbers).into()
+        };
+        let y = net.add(MatMul { transpose_a: false, transpose_b }, &[x, weights]);
+        let bias = net.constant(&[21]);
+        let y = net.binary(BinaryKind::Add, y, bias);
+        let y = net.add(Unary::Tanh, &[y]);
+        let z = net.add(MatMul { transpose_a: false, transpose_b }, &[x, weights]);
+        let scale = net.constant(&[1, 1, 21]);
+        let z = net.binary(BinaryKind::Multiply, z, scale);
+        let sum = net.binary(BinaryKind::Add, y, z);
+        let sum = net.add(Unary::Relu, &[sum]);
+        net.result(sum);
+        check(&mut net, "product");
+    }
+}
+
+#[test]
+fn each_batch_has_its_plan() {
+    let mut net = Net::new(11);
+    let x = net.input("[?,3,8,8]");
+    let weights = net.constant(&[8, 3, 3, 3]);
+    let y = net.add(window(1), &[x, weights]);
+    let y = net.add(Unary::Relu, &[y]);
+    net.result(y);
+    let settings = Settings::parse(&Config::new()).unwrap();
+    let plans = Plans::new(&net.model, settings).unwrap();
+    let mut stream = Stream { pool: Pool::new(1), arena: Arena::default() };
+    for batch in [1usize, 3, 2, 3, 20, 1, 4, 5, 6, 7, 8, 9, 10, 11, 2] {
+        let input = net.random.tensor(&[batch, 3, 8, 8]);
+        let plan = plans.plan(&[input.shape()]).unwrap().expect("a plan");
+        assert_eq!(plan.answers()[0].shape, [batch, 8, 6, 6]);
+        let mut answer = ir::aligned_zeros(plan.output_bytes(0));
+        let places = &mut [&mut answer[..]];
+        plan.run(&[input.bytes()], places, &mut stream, &AtomicBool::new(false), None).unwrap();
+        let expected = ir::evaluate(&net.model, &[input]).unwrap()[0].to_f64s();
+        let found: &[f32] = bytemuck::cast_slice(&answer);
+        assert!(found.iter().zip(expected).all(|(x, y)| (f64::from(*x) - y).abs() < 1e-5));
+        let again = plans.plan(&[&[batch, 3, 8, 8]]).unwrap().expect("a plan");
+        assert!(std::sync::Arc::ptr_eq(&plan, &again));
+    }
+}
+
+#[test]
+fn shapes_that_depend_on_data_are_left_to_the_reference() {
+    let mut net = Net::new(12);
+    let x = net.input("[4]");
+    let indices = net.add(NonZero::default(), &[x]);
+    net.result(indices);
+    let settings = Settings::parse(&Config::new()).unwrap();
+    let plans = Plans::new(&net.model, settings).unwrap();
+    assert!(plans.plan(&[&[4]]).unwrap().is_none());
+    let x = Tensor::from_slice(&[4], &[0.0f32, 1.0, 0.0, 2.0]).unwrap();
+    let answers = plans.interpret(&[x], &AtomicBool::new(false), None).unwrap();
+    assert_eq!(answers[0].to_i64s(), [1, 3]);
+}
+
+#[test]
 fn a_cancelled_run_ends_between_steps() {
     let mut net = Net::new(8);
     let x = net.input("[1,3,4,4]");
@@ -386,4 +517,61 @@ fn a_cancelled_run_ends_between_steps() {
     let (x, mut y) = (ir::aligned_zeros(192), ir::aligned_zeros(512));
     let error = plan.run(&[&x], &mut [&mut y], &mut stream, &AtomicBool::new(true), None).unwrap_err();
     assert!(matches!(error, ir::device::DeviceError::Cancelled));
+}
+
+/// `ZOO=/work/cache/zoo/ov/resnet50_fp32 cargo test --release -p plugin-cpu zoo -- --ignored --nocapture`
+#[test]
+#[ignore = "needs an IR file, named by the environment variable ZOO, and prints times"]
+fn zoo() {
+    let path = std::env::var("ZOO").expect("ZOO names an IR without its extension");
+    let threads = std::env::var("THREADS").map_or(1, |n| n.parse().unwrap());
+    let start = std::time::Instant::now();
+    let model = ir::read_ir(std::path::Path::new(&format!("{path}.xml"))).unwrap();
+    let read = start.elapsed();
+    let settings = Settings::parse(&Config::new()).unwrap();
+    let start = std::time::Instant::now();
+    let plan = lower_for(Isa::best(), &model, &settings).unwrap().unwrap();
+    let compiled = start.elapsed();
+    let mut stream = Stream { pool: Pool::new(threads), arena: Arena::default() };
+    let mut random = Random(1);
+    let inputs: Vec<Tensor> = model
+        .parameters()
+        .iter()
+        .map(|id| random.tensor(&model.ty((*id).into()).shape.sizes().unwrap()))
+        .collect();
+    let views: Vec<&[u8]> = inputs.iter().map(|t| &t.bytes()[..]).collect();
+    let mut answers: Vec<ir::AlignedBytes> =
+        (0..plan.answers().len()).map(|i| ir::aligned_zeros(plan.output_bytes(i))).collect();
+    let mut best: Vec<ProfileRow> = Vec::new();
+    let mut least = std::time::Duration::MAX;
+    for _ in 0..30 {
+        let mut places: Vec<&mut [u8]> = answers.iter_mut().map(|bytes| &mut bytes[..]).collect();
+        let mut profile = Vec::new();
+        let start = std::time::Instant::now();
+        plan.run(&views, &mut places, &mut stream, &AtomicBool::new(false), Some(&mut profile)).unwrap();
+        least = least.min(start.elapsed());
+        if best.is_empty() {
+            best = profile;
+        } else {
+            for (best, new) in best.iter_mut().zip(profile) {
+                best.real_time = best.real_time.min(new.real_time);
+            }
+        }
+    }
+    let sum: std::time::Duration = best.iter().map(|row| row.real_time).sum();
+    println!("read {read:?}, compile {compiled:?}, run {least:?}, least of each layer {sum:?}");
+    let mut kinds = std::collections::BTreeMap::new();
+    for row in best.iter().filter(|row| row.status == LayerStatus::Executed) {
+        let kind: &mut (usize, std::time::Duration) =
+            kinds.entry((row.layer_type.clone(), row.exec_type.clone())).or_default();
+        kind.0 += 1;
+        kind.1 += row.real_time;
+    }
+    for ((layer, kernel), (count, time)) in kinds {
+        println!("{time:>12.1?} {count:>4} x {layer} {kernel}");
+    }
+    best.sort_by_key(|row| std::cmp::Reverse(row.real_time));
+    for row in best.iter().take(12) {
+        println!("    {:>10.1?} {} {} {}", row.real_time, row.name, row.layer_type, row.exec_type);
+    }
 }

@@ -95,6 +95,8 @@ pub(crate) fn gather<T: bytemuck::Pod + Send + Sync>(
             let to = unsafe { std::slice::from_raw_parts_mut(out.get().add(row * width), *width) };
             if step == 1 {
                 to.copy_from_slice(&src[from..from + width]);
+            } else if step == 0 {
+                to.fill(src[from]);
             } else {
                 for (x, to) in to.iter_mut().enumerate() {
                     *to = src[from + x * step];
