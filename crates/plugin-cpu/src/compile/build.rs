@@ -3,6 +3,7 @@
 use super::{constants::Constants, fuse::Fusions};
 use crate::{
     arena::{self, Buffer},
+    config::processors,
     isa::Isa,
     kernels::layout,
     plan::{Answer, Base, Io, Place, Plan, Routine, Row, Step},
@@ -12,7 +13,10 @@ use ir::{
     Bytes, ElementType, Model, NodeId, Port, Tensor,
     device::{DeviceResult, LayerStatus},
 };
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// A number for a value: a tensor in one layout at one place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -46,7 +50,27 @@ struct Value {
     bytes: usize,
 }
 
+/// Packs weights; gives the kernel's name, for the profile, and the kernel.
+pub(crate) type Packing = Box<dyn FnOnce() -> (String, Box<Routine>) + Send>;
+
+/// What a step does.
+enum Work {
+    Ready(String, Box<Routine>),
+    Packing(Packing),
+}
+
 /// A step whose operands have no places yet.
+struct Planned {
+    node: NodeId,
+    /// It changes a layout for the node.
+    reorder: bool,
+    work: Work,
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+    in_place: Option<usize>,
+}
+
+/// A step of a node.
 pub(crate) struct Draft {
     /// The kernel, for the profile.
     pub(crate) exec_type: String,
@@ -60,6 +84,41 @@ pub(crate) struct Draft {
     pub(crate) routine: Box<Routine>,
 }
 
+/// Packs weights, on all processors.
+fn pack(works: Vec<Work>) -> Vec<(String, Box<Routine>)> {
+    let mut done: Vec<Option<(String, Box<Routine>)>> = Vec::new();
+    let mut jobs = Vec::new();
+    for (i, work) in works.into_iter().enumerate() {
+        done.push(match work {
+            Work::Ready(name, routine) => Some((name, routine)),
+            Work::Packing(job) => {
+                jobs.push((i, job));
+                None
+            }
+        });
+    }
+    let threads = processors().min(jobs.len());
+    let (jobs, done) = (Mutex::new(jobs.into_iter()), Mutex::new(done));
+    fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    let worker = || {
+        loop {
+            let Some((i, job)) = lock(&jobs).next() else { break };
+            let packed = job();
+            lock(&done)[i] = Some(packed);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.into_iter().map(|work| work.expect("every job was done, or its panic passed on")).collect()
+}
+
 /// The plan under construction.
 pub(crate) struct Builder<'m> {
     pub(crate) model: &'m Model,
@@ -70,7 +129,7 @@ pub(crate) struct Builder<'m> {
     ports: HashMap<Port, ValueId>,
     /// Values in other layouts than they were made in.
     copies: HashMap<(ValueId, Layout), ValueId>,
-    steps: Vec<(NodeId, bool, Draft)>,
+    steps: Vec<Planned>,
     held: Vec<Bytes>,
 }
 
@@ -196,7 +255,22 @@ impl<'m> Builder<'m> {
 
     /// Adds a step for `node`.
     pub(crate) fn step(&mut self, node: NodeId, draft: Draft) {
-        self.steps.push((node, false, draft));
+        let Draft { exec_type, inputs, outputs, in_place, routine } = draft;
+        let work = Work::Ready(exec_type, routine);
+        self.steps.push(Planned { node, reorder: false, work, inputs, outputs, in_place });
+    }
+
+    /// Adds a step for `node` whose weights are packed last, those of all steps on all processors.
+    pub(crate) fn packed_step(
+        &mut self,
+        node: NodeId,
+        inputs: Vec<ValueId>,
+        output: ValueId,
+        in_place: Option<usize>,
+        packing: Packing,
+    ) {
+        let (work, outputs) = (Work::Packing(packing), vec![output]);
+        self.steps.push(Planned { node, reorder: false, work, inputs, outputs, in_place });
     }
 
     /// `port` in row-major layout, reordered for `node` if it isn't.
@@ -307,14 +381,9 @@ impl<'m> Builder<'m> {
         to: ValueId,
         routine: impl Fn(&Io, &mut Pool) -> DeviceResult<()> + Send + Sync + 'static,
     ) {
-        let draft = Draft {
-            exec_type: format!("reorder_{}_f32", self.isa.name()),
-            inputs: vec![from],
-            outputs: vec![to],
-            in_place: None,
-            routine: Box::new(routine),
-        };
-        self.steps.push((node, true, draft));
+        let work = Work::Ready(format!("reorder_{}_f32", self.isa.name()), Box::new(routine));
+        let (inputs, outputs) = (vec![from], vec![to]);
+        self.steps.push(Planned { node, reorder: true, work, inputs, outputs, in_place: None });
     }
 
     /// Lets `part` lie within `whole` from byte `offset` on; false when its place is decided already.
@@ -367,15 +436,15 @@ impl<'m> Builder<'m> {
     pub(crate) fn finish(mut self, order: &[NodeId]) -> Plan {
         // Life spans of roots, in steps.
         let mut spans: HashMap<usize, (usize, usize)> = HashMap::new();
-        for (i, (_, _, draft)) in self.steps.iter().enumerate() {
-            for value in draft.inputs.iter().chain(&draft.outputs) {
+        for (i, step) in self.steps.iter().enumerate() {
+            for value in step.inputs.iter().chain(&step.outputs) {
                 let span = spans.entry(self.root(*value).0).or_insert((i, i));
                 span.1 = i;
             }
         }
         // An output takes the place of an input that ends with the step: both become one buffer.
         for i in 0..self.steps.len() {
-            let draft = &self.steps[i].2;
+            let draft = &self.steps[i];
             let Some(input) = draft.in_place else { continue };
             let (from, from_offset) = self.root(draft.inputs[input]);
             let (to, to_offset) = self.root(draft.outputs[0]);
@@ -417,7 +486,7 @@ impl<'m> Builder<'m> {
         let places: Vec<(Vec<Place>, Vec<Place>)> = self
             .steps
             .iter()
-            .map(|(_, _, draft)| {
+            .map(|draft| {
                 (draft.inputs.iter().map(place).collect(), draft.outputs.iter().map(place).collect())
             })
             .collect();
@@ -434,18 +503,25 @@ impl<'m> Builder<'m> {
             count.and_then(|n| ty.element_type.byte_len(n)).expect("inference bounds the sizes")
         };
         let input_bytes = model.parameters().iter().map(bytes).collect();
-        let (rows, row_of) = self.rows(order);
-        let steps = std::mem::take(&mut self.steps).into_iter().zip(places).zip(row_of).map(
-            |(((_, _, draft), (inputs, outputs)), row)| Step { inputs, outputs, row, routine: draft.routine },
-        );
+        let works = self.steps.iter_mut().map(|step| {
+            let nothing = Work::Ready(String::new(), Box::new(|_, _| Ok(())));
+            std::mem::replace(&mut step.work, nothing)
+        });
+        let (names, routines): (Vec<String>, Vec<Box<Routine>>) = pack(works.collect()).into_iter().unzip();
+        let (rows, row_of) = self.rows(order, &names);
+        let steps = routines
+            .into_iter()
+            .zip(places)
+            .zip(row_of)
+            .map(|((routine, (inputs, outputs)), row)| Step { inputs, outputs, row, routine });
         Plan::new(steps.collect(), rows, self.held, answers, total, input_bytes)
     }
 
     /// The profile's rows, nodes in order, each after the reorders that serve it; and the row of each step.
-    fn rows(&self, order: &[NodeId]) -> (Vec<Row>, Vec<usize>) {
+    fn rows(&self, order: &[NodeId], kernels: &[String]) -> (Vec<Row>, Vec<usize>) {
         let mut steps_of: HashMap<NodeId, Vec<usize>> = HashMap::new();
-        for (i, (node, _, _)) in self.steps.iter().enumerate() {
-            steps_of.entry(*node).or_default().push(i);
+        for (i, step) in self.steps.iter().enumerate() {
+            steps_of.entry(step.node).or_default().push(i);
         }
         let (mut rows, mut row_of) = (Vec::new(), vec![0; self.steps.len()]);
         for id in order {
@@ -457,14 +533,14 @@ impl<'m> Builder<'m> {
                 _ => &node.name,
             };
             for step in steps_of.get(id).unwrap_or(&none) {
-                let (_, reorder, draft) = &self.steps[*step];
+                let reorder = self.steps[*step].reorder;
                 let row = |layer_type: &str| Row {
                     name: name.clone(),
                     layer_type: layer_type.to_owned(),
-                    exec_type: draft.exec_type.clone(),
+                    exec_type: kernels[*step].clone(),
                     status: LayerStatus::Executed,
                 };
-                row_of[*step] = if *reorder {
+                row_of[*step] = if reorder {
                     rows.push(row("Reorder"));
                     rows.len() - 1
                 } else {

@@ -1,16 +1,17 @@
 //! Convolutions, with what joins them.
 
 use super::{
-    build::{Builder, Draft, Layout, dims4},
-    fuse::{self, Padding},
+    build::{Builder, Layout, dims4},
+    fuse::{self, Image, Padding},
 };
 use crate::{
+    isa::Isa,
     kernels::{
         conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
         conv_image::{ImageConv, ImageLayout, Pixels},
         post::{PostOps, Sum},
     },
-    plan::Io,
+    plan::{Io, Routine},
     pool::Pool,
 };
 use ir::{ElementType, NodeId, Op, op::Window};
@@ -74,28 +75,23 @@ pub(crate) fn takes_padding(builder: &Builder, id: NodeId, padding: &Padding) ->
 }
 
 /// Scales the weights' rows, one an output channel.
-pub(crate) fn scale_rows(weights: &mut [f32], scale: Option<&Vec<f32>>) {
-    if let Some(scale) = scale
-        && let Some(row) = weights.len().checked_div(scale.len()).filter(|row| *row > 0)
-    {
-        for (row, scale) in weights.chunks_exact_mut(row).zip(scale) {
-            row.iter_mut().for_each(|weight| *weight *= scale);
-        }
+fn scale_rows(weights: &mut [f32], scale: &[f32]) {
+    let row = (weights.len() / scale.len()).max(1);
+    for (row, scale) in weights.chunks_exact_mut(row).zip(scale) {
+        row.iter_mut().for_each(|weight| *weight *= scale);
     }
 }
 
-/// The convolution as one step on blocked layout.
+/// The convolution as one step to blocked layout.
 pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let shape = shape(builder, id)?;
     let node = builder.model.node(id);
     let fused = builder.fusions.of(id);
-    let mut weights = builder.constants.floats(node.inputs()[1])?;
-    scale_rows(&mut weights, fused.scale.as_ref());
-    let data = match fuse::taken_padding(builder, node) {
-        Some(padding) => padding.data,
-        None => node.inputs()[0],
-    };
+    let weights = builder.constants.get(node.inputs()[1])?;
+    let data = fuse::taken_padding(builder, node).map_or(node.inputs()[0], |padding| padding.data);
     let image = builder.fusions.image(id).cloned();
+    let bytes =
+        image.as_ref().is_some_and(|image| builder.model.ty(image.port).element_type == ElementType::U8);
     let mut inputs = vec![match &image {
         Some(image) => builder.plain(id, image.port),
         None => builder.blocked(id, data),
@@ -105,56 +101,64 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let output = builder.new_value(&output_shape, Layout::Blocked);
     builder.define(fused.output, output);
     let added = fused.sum != Sum::None;
-    let post = PostOps { bias: fused.shift, sum: fused.sum, activation: fused.activation };
     // What the output holds can only be added where nothing but bounds comes before.
-    let in_place = added && (fused.sum == Sum::BeforeActivation || post.activation.bounds().is_some());
+    let in_place = added && (fused.sum == Sum::BeforeActivation || fused.activation.bounds().is_some());
+    let post = PostOps { bias: fused.shift, sum: fused.sum, activation: fused.activation };
     let isa = builder.isa;
-    let run: Runner = match image {
-        Some(image) => {
-            let layout = if image.channels_last { ImageLayout::Nhwc } else { ImageLayout::Nchw };
-            let bytes = builder.model.ty(image.port).element_type == ElementType::U8;
-            let conv = ImageConv::new(isa, shape, layout, &image.scale, &weights, post);
-            let name = conv.name();
-            let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
-                let src = if bytes { Pixels::U8(io.input(0)) } else { Pixels::F32(io.input(0)) };
-                conv.run(pool, src, dst, addend);
-            };
-            (name, Box::new(run))
+    let packing = move || {
+        let mut weights = weights.view::<f32>().expect("the type was checked");
+        if let Some(scale) = &fused.scale {
+            scale_rows(weights.to_mut(), scale);
         }
-        None => {
-            let conv = Conv::new(isa, shape, &weights, post);
-            let name = conv.name();
-            let [h, w] = shape.input;
-            let batch_stride = shape.in_channels.next_multiple_of(isa.block()) * h * w;
-            let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
-                conv.run(pool, Blocked { data: io.input(0), batch_stride }, dst, addend);
+        let (name, run) = match image {
+            Some(image) => on_image(isa, shape, &image, bytes, &weights, post),
+            None => on_blocks(isa, shape, &weights, post),
+        };
+        let [h, w] = shape.output;
+        let batch_stride = shape.out_channels.next_multiple_of(isa.block()) * h * w;
+        let routine: Box<Routine> = Box::new(move |io, pool| {
+            let addend = match added {
+                false => Addend::None,
+                true if io.in_place(1) => Addend::Output,
+                true => Addend::Of(Blocked { data: io.input(1), batch_stride }),
             };
-            (name, Box::new(run))
-        }
+            run(pool, io, BlockedMut { data: io.out(), batch_stride }, addend);
+            Ok(())
+        });
+        (format!("{name}_{}_f32", isa.name()), routine)
     };
-    let (name, run) = run;
-    let [oh, ow] = shape.output;
-    let batch_stride = shape.out_channels.next_multiple_of(isa.block()) * oh * ow;
-    builder.step(
-        id,
-        Draft {
-            exec_type: format!("{name}_{}_f32", isa.name()),
-            inputs,
-            outputs: vec![output],
-            in_place: in_place.then_some(1),
-            routine: Box::new(move |io, pool| {
-                let addend = match added {
-                    false => Addend::None,
-                    true if io.in_place(1) => Addend::Output,
-                    true => Addend::Of(Blocked { data: io.input(1), batch_stride }),
-                };
-                run(pool, io, BlockedMut { data: io.out(), batch_stride }, addend);
-                Ok(())
-            }),
-        },
-    );
+    builder.packed_step(id, inputs, output, in_place.then_some(1), Box::new(packing));
     Some(())
 }
 
 /// A kernel's name and the kernel.
 type Runner = (&'static str, Box<dyn Fn(&mut Pool, &Io, BlockedMut, Addend) + Send + Sync>);
+
+fn on_image(
+    isa: Isa,
+    shape: ConvShape,
+    image: &Image,
+    bytes: bool,
+    weights: &[f32],
+    post: PostOps,
+) -> Runner {
+    let layout = if image.channels_last { ImageLayout::Nhwc } else { ImageLayout::Nchw };
+    let conv = ImageConv::new(isa, shape, layout, &image.scale, weights, post);
+    let name = conv.name();
+    let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
+        let src = if bytes { Pixels::U8(io.input(0)) } else { Pixels::F32(io.input(0)) };
+        conv.run(pool, src, dst, addend);
+    };
+    (name, Box::new(run))
+}
+
+fn on_blocks(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Runner {
+    let conv = Conv::new(isa, shape, weights, post);
+    let name = conv.name();
+    let [h, w] = shape.input;
+    let batch_stride = shape.in_channels.next_multiple_of(isa.block()) * h * w;
+    let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
+        conv.run(pool, Blocked { data: io.input(0), batch_stride }, dst, addend);
+    };
+    (name, Box::new(run))
+}

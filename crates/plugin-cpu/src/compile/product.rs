@@ -1,9 +1,12 @@
 //! Matrix products with constant weights, with what joins them.
 
-use super::build::{Builder, Draft};
-use crate::kernels::{
-    dense::{Dense, WeightData, Weights},
-    post::{PostOps, Sum},
+use super::build::Builder;
+use crate::{
+    kernels::{
+        dense::{Dense, WeightData, Weights},
+        post::{PostOps, Sum},
+    },
+    plan::Routine,
 };
 use ir::{ElementType, NodeId, Op};
 
@@ -34,22 +37,11 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let [output_stride, input_stride] = if op.transpose_b { [k, 1] } else { [1, n] };
     let isa = builder.isa;
     let post = PostOps { bias: fused.shift, sum: fused.sum, activation: fused.activation };
-    let dense = match (builder.constants.half(node.inputs()[1]), &fused.scale) {
-        (Some(half), None) => {
-            let half = half.view::<half::f16>().ok()?;
-            let data = WeightData::F16(&half);
-            Dense::new(isa, [k, n], Weights { data, output_stride, input_stride }, post)
-        }
-        (_, scale) => {
-            let mut weights = builder.constants.floats(node.inputs()[1])?;
-            for (o, scale) in scale.iter().flatten().enumerate() {
-                for i in 0..k {
-                    weights[o * output_stride + i * input_stride] *= scale;
-                }
-            }
-            let data = WeightData::F32(&weights);
-            Dense::new(isa, [k, n], Weights { data, output_stride, input_stride }, post)
-        }
+    let (weights, scale) = (node.inputs()[1], fused.scale);
+    let half = builder.constants.half(weights).filter(|_| scale.is_none()).cloned();
+    let weights = match half {
+        Some(half) => half,
+        None => builder.constants.get(weights)?,
     };
     let mut inputs = vec![builder.plain(id, node.inputs()[0])];
     inputs.extend(fused.addend.map(|addend| builder.plain(id, addend)));
@@ -57,18 +49,26 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     builder.define(fused.output, output);
     let added = fused.sum != Sum::None;
     debug_assert_eq!(builder.shape(output).iter().product::<usize>(), batch * n);
-    builder.step(
-        id,
-        Draft {
-            exec_type: format!("{}_{}", dense.name(), isa.name()),
-            inputs,
-            outputs: vec![output],
-            in_place: None,
-            routine: Box::new(move |io, pool| {
-                dense.run(pool, io.input(0), io.out(), added.then(|| io.input(1)));
-                Ok(())
-            }),
-        },
-    );
+    let packing = move || {
+        let new = |data| Dense::new(isa, [k, n], Weights { data, output_stride, input_stride }, post);
+        let dense = match weights.view::<half::f16>() {
+            Ok(weights) => new(WeightData::F16(&weights)),
+            Err(_) => {
+                let mut weights = weights.view::<f32>().expect("the type was checked");
+                for (o, scale) in scale.iter().flatten().enumerate() {
+                    let weights = weights.to_mut();
+                    (0..k).for_each(|i| weights[o * output_stride + i * input_stride] *= scale);
+                }
+                new(WeightData::F32(&weights))
+            }
+        };
+        let name = format!("{}_{}", dense.name(), isa.name());
+        let routine: Box<Routine> = Box::new(move |io, pool| {
+            dense.run(pool, io.input(0), io.out(), added.then(|| io.input(1)));
+            Ok(())
+        });
+        (name, routine)
+    };
+    builder.packed_step(id, inputs, output, None, Box::new(packing));
     Some(())
 }

@@ -264,14 +264,19 @@ impl Direct {
             let sources = first * ic / b..(last * ic).div_ceil(b);
             let last_depth = (shape.in_channels - (sources.end - 1) * b).min(b);
             let weights_at = packed.len();
+            let (taps, width) = (kh * kw, count * b);
+            packed.resize(weights_at + ((sources.len() - 1) * b + last_depth) * taps * width, 0.0);
             for source in sources.clone() {
                 let depth = if source + 1 == sources.end { last_depth } else { b };
-                for tap in 0..kh * kw {
-                    for i in source * b..source * b + depth {
-                        for o in block * b..(block + count) * b {
-                            let inside = o < shape.out_channels && o / oc == i / ic;
-                            let at = (o * ic + i % ic) * kh * kw + tap;
-                            packed.push(if inside { weights[at] } else { 0.0 });
+                let to = &mut packed[weights_at + (source - sources.start) * b * taps * width..];
+                for o in block * b..((block + count) * b).min(shape.out_channels) {
+                    // Inputs of this block and of this channel's group.
+                    let first = o / oc * ic;
+                    let inputs = (source * b).max(first)..(source * b + depth).min(first + ic);
+                    let row = &weights[o * ic * taps..][..ic * taps];
+                    for i in inputs {
+                        for (tap, weight) in row[(i - first) * taps..][..taps].iter().enumerate() {
+                            to[(tap * depth + i - source * b) * width + o - block * b] = *weight;
                         }
                     }
                 }

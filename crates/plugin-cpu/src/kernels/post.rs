@@ -1,10 +1,7 @@
 //! Post-operations: what follows a kernel's sum while the tile is at hand.
 
 use super::math;
-use crate::{
-    isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
-};
+use crate::isa::{Isa, Kernel, Simd};
 
 /// A function of one element.
 #[derive(Clone, PartialEq, Debug, Default)]
