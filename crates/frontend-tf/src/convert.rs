@@ -5,7 +5,7 @@ use crate::{
     control_flow::{Liveness, is_merge, is_next_iteration},
     custom, dropout,
     fold::Folder,
-    graph::{Graph, Port, is_variable},
+    graph::{Graph, Port, is_learning_phase, is_variable},
     input::{InputSpec, Options, Place, frozen_tensor},
     op,
     scope::{Problem, Scope},
@@ -62,6 +62,7 @@ fn begin<'a>(index: &'a Graph<'a>, graph: &GraphDef, options: &Options) -> Resul
     let uncut = outputs.iter().filter(|(node, port)| !converter.is_cut(*node, port.unwrap_or(0)));
     let roots: Vec<usize> = uncut.map(|(node, _)| *node).collect();
     Liveness::decide(&mut converter, &roots)?;
+    converter.keep_defaults(&roots)?;
     Ok(Begun { converter, inputs, outputs, roots })
 }
 
@@ -134,6 +135,28 @@ impl<'a> Converter<'a> {
             ports: HashMap::new(),
             refused: HashMap::new(),
         })
+    }
+
+    /// In a network that has an input of its own, placeholders with a default keep it; in any other they are the
+    /// inputs.
+    fn keep_defaults(&mut self, roots: &[usize]) -> Result<(), Error> {
+        let order = self.order(roots)?;
+        let is_input = |node: &usize| {
+            let def = self.graph.node(*node);
+            matches!(def.op.as_str(), "Placeholder" | "PlaceholderV2") && !is_learning_phase(&def.name)
+        };
+        if self.cut_outputs.is_empty() && self.cut_inputs.is_empty() && !order.iter().any(is_input) {
+            return Ok(());
+        }
+        for node in order {
+            if self.graph.node(node).op == "PlaceholderWithDefault" && !self.is_cut(node, 0) {
+                let Some(default) = self.graph.inputs(node)?.first().copied() else { continue };
+                if self.constant(default)?.is_some() {
+                    self.bypasses.insert(node, default);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn is_cut(&self, node: usize, port: usize) -> bool {

@@ -5,7 +5,11 @@ mod build;
 use build::Build;
 use frontend_tf::{
     Encoding, Error, FreezeOptions, FrozenValue, GraphDef, InputSpec, Options, convert, freeze, parse_graph,
-    proto::{DataType, attr_value::Value},
+    proto::{
+        DataType, TensorShapeProto,
+        attr_value::{ListValue, Value},
+        tensor_shape_proto::Dim,
+    },
     read_graph, tensor,
 };
 use ir::{ElementType, Model, Op, Tensor, evaluate};
@@ -241,6 +245,39 @@ fn constant_predicates_choose_the_branch() {
     let err = convert(&branches("free").0, &options(&["out"])).unwrap_err().to_string();
     assert!(err.contains("out (): which of its inputs arrives depends"), "{err}");
     assert!(err.contains("('flag')"), "{err}");
+}
+
+#[test]
+fn placeholders_with_a_default_are_inputs_only_where_there_is_no_other() {
+    let shape = Value::Shape(TensorShapeProto { unknown_rank: true, ..Default::default() });
+    let build = Build::new()
+        .placeholder("x", &[2])
+        .floats("default", &[2], &[5.0, 6.0])
+        .node("bias", "PlaceholderWithDefault", &["default"])
+        .attr("shape", shape)
+        .node("alone", "Neg", &["bias"])
+        .node("out", "AddV2", &["x", "alone"]);
+    let model = convert(&build.0, &options(&["out"])).unwrap();
+    assert_eq!(parameters(&model), ["x f32[2]"]);
+    assert_eq!(run(&model, &[floats(&[2], &[1.0, 2.0])]), [-4.0, -4.0]);
+    let asked = with_inputs(&["out"], vec![InputSpec::at("x"), InputSpec::at("bias")]);
+    let model = convert(&build.0, &asked).unwrap();
+    assert_eq!(model.parameters().len(), 2);
+    assert_eq!(run(&model, &[floats(&[2], &[1.0, 2.0]), floats(&[2], &[1.0, 1.0])]), [0.0, 1.0]);
+    let model = convert(&build.0, &options(&["alone"])).unwrap();
+    assert_eq!(parameters(&model), ["bias f32[...]"]);
+}
+
+#[test]
+fn a_placeholder_without_dimensions_may_say_them_elsewhere() {
+    let dim = [2, 3].map(|size| Dim { size, ..Default::default() }).to_vec();
+    let shape = vec![TensorShapeProto { dim, unknown_rank: false }];
+    let graph = Build::new()
+        .placeholder("x", &[])
+        .attr("_output_shapes", Value::List(ListValue { shape, ..Default::default() }))
+        .node("out", "Neg", &["x"])
+        .0;
+    assert_eq!(parameters(&convert(&graph, &options(&["out"])).unwrap()), ["x f32[2,3]"]);
 }
 
 #[test]

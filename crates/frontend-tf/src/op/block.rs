@@ -1,8 +1,11 @@
 //! Blocks of space to channels or batches, and back.
 
-use super::layout::Channels;
+use super::{layout::Channels, movement::column};
 use crate::scope::{Converted, Scope, malformed};
-use ir::op::{BatchToSpace, DepthMode, DepthToSpace, SpaceToBatch, SpaceToDepth};
+use ir::{
+    ElementType, Port,
+    op::{BatchToSpace, Concat, DepthMode, DepthToSpace, SpaceToBatch, SpaceToDepth},
+};
 
 /// `SpaceToDepth`, or back.
 pub(super) fn depth(s: &mut Scope, to_depth: bool) -> Converted {
@@ -27,26 +30,23 @@ pub(super) fn depth(s: &mut Scope, to_depth: bool) -> Converted {
 pub(super) fn batches(s: &mut Scope, to_batches: bool, older: bool) -> Converted {
     let data = s.input(0)?;
     let rank = s.rank(data)?;
-    let (block, table) = if older {
-        (vec![s.int("block_size", 0)?; 2], s.integers(1)?)
-    } else {
-        (s.integers(1)?, s.integers(2)?)
-    };
-    if block.len() * 2 != table.len() || block.len() >= rank {
-        return malformed(format!(
-            "{} blocks and {} margins for {rank} dimensions",
-            block.len(),
-            table.len()
-        ));
+    let (block, table) = if older { (vec![s.int("block_size", 0)?; 2], 1) } else { (s.integers(1)?, 2) };
+    let rows = s.sizes(s.input(table)?);
+    if block.len() >= rank || rows.as_ref().is_some_and(|rows| *rows != [block.len(), 2]) {
+        return malformed(format!("{} blocks and margins {rows:?} for {rank} dimensions", block.len()));
     }
-    let begin: Vec<i64> = table.iter().copied().step_by(2).collect();
-    let end: Vec<i64> = table.iter().copied().skip(1).step_by(2).collect();
+    let (begin, end) = (column(s, "begin", table, 0)?, column(s, "end", table, 1)?);
     // The batch comes first, what is not blocked last.
-    let mut around = |suffix: &str, fill: i64, values: &[i64]| {
-        let mut all = vec![fill; rank];
-        all[1..=values.len()].copy_from_slice(values);
-        s.i64s(suffix, &all)
+    let mut all = vec![1; rank];
+    all[1..=block.len()].copy_from_slice(&block);
+    let block_shape = s.i64s("block_shape", &all);
+    let behind = rank - 1 - block.len();
+    let mut around = |suffix: &str, margins: Port| {
+        let margins = s.converted(&format!("{suffix}/i64"), margins, ElementType::I64)?;
+        let before = s.i64s(&format!("{suffix}/batch"), &[0]);
+        let after = s.i64s(&format!("{suffix}/rest"), &vec![0; behind]);
+        s.add(suffix, Concat { axis: 0 }, &[before, margins, after])
     };
-    let inputs = [data, around("block_shape", 1, &block), around("begin", 0, &begin), around("end", 0, &end)];
+    let inputs = [data, block_shape, around("begin", begin)?, around("end", end)?];
     if to_batches { s.one(SpaceToBatch, &inputs) } else { s.one(BatchToSpace, &inputs) }
 }

@@ -175,3 +175,35 @@ fn surplus(op: &ConvolutionBackpropData, i: usize, kernel: usize, size: i64) -> 
     }
     steps.checked_mul(stride)?.checked_add(reach)?.checked_sub(padded)
 }
+
+/// `ExtractImagePatches`: every window laid out along the channels, as a convolution whose every filter picks one
+/// element of the window.
+pub(super) fn patches(s: &mut Scope) -> Converted {
+    let [data] = s.exactly()?;
+    let channels = Channels::Last;
+    let padding = Padding::of(s, channels, 2)?;
+    let mut sizes = |name: &'static str| positive(channels.spatial(s.ints(name)?, 2, 1, name)?, name);
+    let (kernel, strides, dilations) = (sizes("ksizes")?, sizes("strides")?, sizes("rates")?);
+    let depth = s.ty(data).shape.dims().and_then(|dims| dims.get(3)?.size());
+    let Some(depth) = depth else { return refuse("the number of channels is not known") };
+    let filters = kernel.iter().try_fold(depth, |all, size| all.checked_mul(*size));
+    let Some(filters) = filters.filter(|filters| *filters <= 4096) else {
+        return refuse(format!("windows of {kernel:?} over {depth} channels"));
+    };
+    let window = filters / depth.max(1);
+    // Filter `position * depth + channel` takes `channel` at `position`.
+    let mut weights = vec![0.0; filters * filters];
+    for filter in 0..filters {
+        let (position, channel) = (filter / depth, filter % depth);
+        weights[(filter * depth + channel) * window + position] = 1.0;
+    }
+    let shape = [filters, depth, kernel[0], kernel[1]];
+    let weights = Tensor::from_f64s(s.element_type(data), &shape, &weights);
+    let weights = weights.map_err(|e| Problem::Malformed(e.to_string()))?;
+    let weights = s.constant("windows", weights);
+    let data = channels.second(s, data, 4)?;
+    let Padding { auto: auto_pad, begin: pads_begin, end: pads_end } = padding;
+    let result =
+        s.emit(Convolution { strides, pads_begin, pads_end, dilations, auto_pad }, &[data, weights])?;
+    Ok(vec![channels.restored(s, result, 4)?])
+}

@@ -99,7 +99,8 @@ pub(super) fn selu(s: &mut Scope) -> Converted {
 pub(super) fn leaky_relu(s: &mut Scope) -> Converted {
     let [data] = s.exactly()?;
     let alpha = f64::from(s.float("alpha", 0.2)?);
-    let slope = Tensor::from_f64s(s.element_type(data), &[1], &[alpha]);
+    let shape: &[usize] = if s.ty(data).shape.rank() == Some(0) { &[] } else { &[1] };
+    let slope = Tensor::from_f64s(s.element_type(data), shape, &[alpha]);
     let slope = slope.map_err(|e| Problem::Malformed(e.to_string()))?;
     let slope = s.constant("alpha", slope);
     s.one(PRelu, &[data, slope])
@@ -160,15 +161,27 @@ pub(super) fn clip(s: &mut Scope) -> Converted {
 pub(super) fn divide(s: &mut Scope, remainder: BinaryKind) -> Converted {
     let [a, b] = s.exactly()?;
     if s.element_type(a).is_float() {
-        if remainder == BinaryKind::Mod {
-            return s.one(Binary::new(BinaryKind::Divide), &[a, b]);
-        }
         let quotient = s.add("quotient", Binary::new(BinaryKind::Divide), &[a, b])?;
+        if remainder == BinaryKind::Mod {
+            let size = s.add("size", Unary::Abs, &[quotient])?;
+            let whole = s.add("whole", Unary::Floor, &[size])?;
+            let sign = s.add("sign", Unary::Sign, &[quotient])?;
+            return s.one(Binary::new(BinaryKind::Multiply), &[whole, sign]);
+        }
         return s.one(Unary::Floor, &[quotient]);
     }
     let rest = s.add("rest", Binary::new(remainder), &[a, b])?;
     let even = s.add("even", Binary::new(BinaryKind::Subtract), &[a, rest])?;
     s.one(Binary::new(BinaryKind::Divide), &[even, b])
+}
+
+/// A division whose quotient keeps its fraction where it is a float, and loses it where it is an integer.
+pub(super) fn divide_by_type(s: &mut Scope) -> Converted {
+    let [a, b] = s.exactly()?;
+    if s.element_type(a).is_float() {
+        return s.one(Binary::new(BinaryKind::Divide), &[a, b]);
+    }
+    divide(s, BinaryKind::Mod)
 }
 
 /// `a` and `b` together as `kind` says, 0 where the input `guard` is 0.
@@ -180,14 +193,40 @@ pub(super) fn guarded(s: &mut Scope, kind: BinaryKind, guard: usize) -> Converte
     s.one(Select::default(), &[is_zero, zero, value])
 }
 
-/// `a * log(b)`, 0 where `a` is 0.
-pub(super) fn xlogy(s: &mut Scope) -> Converted {
-    let [a, b] = s.exactly()?;
+/// `a * log(b + shift)`, 0 where `a` is 0.
+pub(super) fn xlogy(s: &mut Scope, shift: f64) -> Converted {
+    let [a, mut b] = s.exactly()?;
+    if shift != 0.0 {
+        let shift = s.scalar("shift", s.element_type(b), shift)?;
+        b = s.add("shifted", Binary::new(BinaryKind::Add), &[b, shift])?;
+    }
     let log = s.add("log", Unary::Log, &[b])?;
     let zero = s.scalar("zero", s.element_type(b), 0.0)?;
     let is_zero = s.add("is_zero", Binary::new(BinaryKind::Equal), &[a, zero])?;
     let value = s.add("value", Binary::new(BinaryKind::Multiply), &[a, log])?;
     s.one(Select::default(), &[is_zero, zero, value])
+}
+
+/// The angle of the point `(x, y)`: inputs y, x. The arctangent of their quotient, turned by half a circle where
+/// `x` is negative.
+pub(super) fn atan2(s: &mut Scope) -> Converted {
+    let [y, x] = s.exactly()?;
+    let ty = s.element_type(y);
+    let quotient = s.add("quotient", Binary::new(BinaryKind::Divide), &[y, x])?;
+    let angle = s.add("angle", Unary::Atan, &[quotient])?;
+    let zero = s.scalar("zero", ty, 0.0)?;
+    let behind = s.add("behind", Binary::new(BinaryKind::Less), &[x, zero])?;
+    let below = s.add("below", Binary::new(BinaryKind::Less), &[y, zero])?;
+    let (half, minus_half) = (std::f64::consts::PI, -std::f64::consts::PI);
+    let (half, minus_half) = (s.scalar("half", ty, half)?, s.scalar("minus_half", ty, minus_half)?);
+    let turn = s.add("turn", Select::default(), &[below, minus_half, half])?;
+    let turned = s.add("turned", Binary::new(BinaryKind::Add), &[angle, turn])?;
+    let whole = s.add("whole", Select::default(), &[behind, turned, angle])?;
+    // At the origin the quotient is no number.
+    let nothing = s.add("nothing", Binary::new(BinaryKind::Equal), &[y, zero])?;
+    let upright = s.add("upright", Binary::new(BinaryKind::Equal), &[x, zero])?;
+    let origin = s.add("origin", Binary::new(BinaryKind::LogicalAnd), &[nothing, upright])?;
+    s.one(Select::default(), &[origin, zero, whole])
 }
 
 /// True where two tensors differ by less than a tolerance.

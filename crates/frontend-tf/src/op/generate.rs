@@ -1,9 +1,10 @@
 //! Tensors made from a few numbers.
 
-use crate::scope::{Converted, Problem, Scope, malformed};
+use crate::scope::{Converted, Problem, Scope, malformed, refuse};
 use ir::{
     ElementType, Port, Tensor,
-    op::{Binary, BinaryKind, Broadcast, OneHot, Range, ShapeOf},
+    op::{Binary, BinaryKind, Broadcast, Concat, OneHot, Range, Select, ShapeOf},
+    shape::MAX_RANK,
 };
 
 /// Shape, value.
@@ -16,6 +17,29 @@ pub(super) fn fill(s: &mut Scope) -> Converted {
 pub(super) fn broadcast_to(s: &mut Scope) -> Converted {
     let inputs: [_; 2] = s.exactly()?;
     s.one(Broadcast::default(), &inputs)
+}
+
+/// The shape that two shapes broadcast to.
+pub(super) fn broadcast_shapes(s: &mut Scope) -> Converted {
+    let [mut a, mut b] = s.exactly()?;
+    let length = |s: &Scope, port| match s.sizes(port).as_deref() {
+        Some(&[length]) if length <= MAX_RANK => Ok(length),
+        _ => refuse("the rank of a shape is not known"),
+    };
+    let (of_a, of_b) = (length(s, a)?, length(s, b)?);
+    let ty = s.element_type(a);
+    // The shorter one has ones in front.
+    for (port, missing) in [(&mut a, of_b.saturating_sub(of_a)), (&mut b, of_a.saturating_sub(of_b))] {
+        if missing > 0 {
+            let ones = Tensor::from_i64_values(ty, &[missing], &vec![1; missing]);
+            let ones = ones.map_err(|e| Problem::Malformed(e.to_string()))?;
+            let ones = s.constant("ones", ones);
+            *port = s.add("long", Concat { axis: 0 }, &[ones, *port])?;
+        }
+    }
+    let one = s.scalar("one", ty, 1.0)?;
+    let gives_way = s.add("gives_way", Binary::new(BinaryKind::Equal), &[a, one])?;
+    s.one(Select::default(), &[gives_way, b, a])
 }
 
 /// One value in the shape of the input.

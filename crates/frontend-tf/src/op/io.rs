@@ -57,6 +57,14 @@ fn declared_shape(s: &mut Scope) -> Result<PartialShape, Problem> {
     };
     // Before version 24 a placeholder of unknown shape was written as one without dimensions.
     let dims = dims.filter(|dims| !dims.is_empty() || s.producer >= 24);
+    // Some exporters leave it out and say it elsewhere.
+    let elsewhere = match s.value("_output_shapes") {
+        Some(Value::List(list)) if list.shape.len() == 1 => {
+            tensor::dimensions(&list.shape[0]).map_err(Problem::Malformed)?
+        }
+        _ => None,
+    };
+    let dims = if dims.as_ref().is_none_or(|dims| dims.is_empty()) { elsewhere.or(dims) } else { dims };
     Ok(match dims {
         Some(dims) => PartialShape::new(dims.into_iter().map(|dim| dim.map_or(Dim::ANY_DIM, Dim::dim))),
         None => PartialShape::UNKNOWN,

@@ -20,6 +20,11 @@ impl Channels {
         }
     }
 
+    /// The rank that `data_format` speaks of.
+    pub(super) fn named_rank(s: &mut Scope) -> Result<usize, Problem> {
+        Ok(s.text("data_format", "NHWC")?.len())
+    }
+
     /// `port` with its channels second.
     pub(super) fn second(self, s: &mut Scope, port: Port, rank: usize) -> Result<Port, Problem> {
         if self == Self::Second || rank < 3 {

@@ -192,7 +192,7 @@ pub(super) fn cumulative_sum(s: &mut Scope) -> Converted {
 }
 
 /// Column `which` of a two-column table of pads or crops.
-fn column(s: &mut Scope, suffix: &str, i: usize, which: i64) -> Result<Port, Problem> {
+pub(super) fn column(s: &mut Scope, suffix: &str, i: usize, which: i64) -> Result<Port, Problem> {
     if let Some(table) = s.try_folded(i) {
         let values: Vec<i64> = table.to_i64s().into_iter().skip(which as usize).step_by(2).collect();
         return Ok(s.i64s(suffix, &values));

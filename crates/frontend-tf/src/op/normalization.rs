@@ -26,7 +26,10 @@ pub(super) fn fused_batch_norm(s: &mut Scope) -> Converted {
     let [data, scale, offset, mean, variance] = s.exactly()?;
     let epsilon = f64::from(s.float("epsilon", 1e-4)?);
     let channels = Channels::of(s)?;
-    let rank = s.rank(data)?;
+    let rank = match s.ty(data).shape.rank() {
+        Some(rank) => rank,
+        None => Channels::named_rank(s)?,
+    };
     if !(4..=5).contains(&rank) {
         return malformed(format!("its data is {}, expected four or five dimensions", s.ty(data)));
     }
@@ -49,12 +52,8 @@ pub(super) fn fused_batch_norm(s: &mut Scope) -> Converted {
 
 /// Normalises by the mean and variance of the batch. The variance that is given out is the unbiased one.
 fn batch_statistics(s: &mut Scope, epsilon: f64, channels: Channels, rank: usize) -> Converted {
-    let [data, scale, offset, ..] = s.exactly::<5>()?;
-    if s.float("exponential_avg_factor", 1.0)? != 1.0 {
-        return crate::scope::refuse(
-            "running averages of the batch's statistics; freeze the graph for inference",
-        );
-    }
+    let [data, scale, offset, old_mean, old_variance] = s.exactly()?;
+    let factor = f64::from(s.float("exponential_avg_factor", 1.0)?);
     let (ty, wide_ty) = (s.element_type(data), s.element_type(scale));
     let wide = s.converted("wide", data, wide_ty)?;
     let channel = if channels == Channels::Last { rank - 1 } else { 1 };
@@ -84,7 +83,20 @@ fn batch_statistics(s: &mut Scope, epsilon: f64, channels: Channels, rank: usize
     let batch_mean = reduce(s, "batch_mean", ReduceKind::Mean, wide, false)?;
     let biased = reduce(s, "biased_variance", ReduceKind::Mean, squares, false)?;
     let unbiased = unbiased(s, wide, biased, &axes, wide_ty)?;
-    Ok(vec![result, batch_mean, unbiased, batch_mean, biased])
+    let new_mean = averaged(s, "new_mean", old_mean, batch_mean, factor)?;
+    let new_variance = averaged(s, "new_variance", old_variance, unbiased, factor)?;
+    Ok(vec![result, new_mean, new_variance, batch_mean, biased])
+}
+
+/// `old * (1 - factor) + new * factor`.
+fn averaged(s: &mut Scope, suffix: &str, old: Port, new: Port, factor: f64) -> Result<Port, Problem> {
+    if factor == 1.0 {
+        return Ok(new);
+    }
+    let factor = s.scalar(&format!("{suffix}/factor"), s.element_type(new), factor)?;
+    let step = s.add(&format!("{suffix}/step"), Binary::new(BinaryKind::Subtract), &[new, old])?;
+    let step = s.add(&format!("{suffix}/weighed"), Binary::new(BinaryKind::Multiply), &[step, factor])?;
+    s.add(suffix, Binary::new(BinaryKind::Add), &[old, step])
 }
 
 /// `variance * n / (n - 1)`, where `n` elements of `data` share a channel.

@@ -38,6 +38,12 @@ pub(super) fn maximum(s: &mut Scope, spatial: usize) -> Converted {
     Ok(vec![channels.restored(s, result, spatial + 2)?])
 }
 
+/// The maxima; the positions of the maxima, the second output, have no conversion.
+pub(super) fn maximum_with_positions(s: &mut Scope) -> Converted {
+    s.ignore(&["include_batch_in_index"]);
+    maximum(s, 2)
+}
+
 /// The padding does not count.
 pub(super) fn average(s: &mut Scope, spatial: usize) -> Converted {
     let data = s.input(0)?;

@@ -4,7 +4,7 @@ use super::INT32;
 use crate::scope::{Converted, Scope};
 use ir::{
     ElementType, Tensor,
-    op::{Squeeze, TopK, TopKMode, TopKSort},
+    op::{ShapeOf, Squeeze, TopK, TopKMode, TopKSort},
 };
 
 /// The position of the best: data, axis. Of equal elements the first.
@@ -17,6 +17,18 @@ pub(super) fn arg(s: &mut Scope, mode: TopKMode) -> Converted {
     let best = s.add("best", op, &[data, one])?;
     let axes = s.i64s("axes", &[axis]);
     s.one(Squeeze, &[best.node.output(1), axes])
+}
+
+/// The order that undoes an order: where each number stands.
+pub(super) fn invert_permutation(s: &mut Scope) -> Converted {
+    let [order] = s.exactly()?;
+    let index_element_type = s.element_type(order);
+    let shape = s.add("shape", ShapeOf { output_type: ElementType::I64 }, &[order])?;
+    let first = s.i64s("first", &[0]);
+    let length = s.add("length", Squeeze, &[shape, first])?;
+    let op = TopK { axis: 0, mode: TopKMode::Min, sort: TopKSort::Value, index_element_type, stable: false };
+    let sorted = s.add("sorted", op, &[order, length])?;
+    Ok(vec![sorted.node.output(1)])
 }
 
 /// The `k` largest along the last axis and their positions; `k` is an input, or in the first version an attribute.
