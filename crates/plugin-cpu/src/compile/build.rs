@@ -276,11 +276,11 @@ impl<'m> Builder<'m> {
     /// `port` in row-major layout, reordered for `node` if it isn't.
     pub(crate) fn plain(&mut self, node: NodeId, port: Port) -> ValueId {
         let value = self.value(port);
-        self.to_plain(node, value)
+        self.plain_of(node, value)
     }
 
     /// `value` in row-major layout, reordered for `node` if it isn't.
-    pub(crate) fn to_plain(&mut self, node: NodeId, value: ValueId) -> ValueId {
+    pub(crate) fn plain_of(&mut self, node: NodeId, value: ValueId) -> ValueId {
         let Value { shape, layout, element_type, .. } = &self.values[value.0];
         let (shape, layout, ty) = (shape.clone(), layout.clone(), *element_type);
         if layout == Layout::Plain {
@@ -334,11 +334,11 @@ impl<'m> Builder<'m> {
     /// `port` (an f32 of rank 2 to 4) in blocked layout, reordered for `node` if it isn't.
     pub(crate) fn blocked(&mut self, node: NodeId, port: Port) -> ValueId {
         let value = self.value(port);
-        self.to_blocked(node, value)
+        self.blocked_of(node, value)
     }
 
     /// `value` (an f32 of rank 2 to 4) in blocked layout, reordered for `node` if it isn't.
-    pub(crate) fn to_blocked(&mut self, node: NodeId, value: ValueId) -> ValueId {
+    pub(crate) fn blocked_of(&mut self, node: NodeId, value: ValueId) -> ValueId {
         let Value { shape, layout, .. } = &self.values[value.0];
         let (shape, layout) = (shape.clone(), layout.clone());
         if layout == Layout::Blocked {

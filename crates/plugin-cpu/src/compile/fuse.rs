@@ -306,10 +306,8 @@ fn follow(
 
 fn compose(fused: &mut Fused, scale: Option<Vec<f32>>, shift: Option<Vec<f32>>) {
     if let Some(scale) = scale {
-        for own in [&mut fused.shift, &mut fused.scale] {
-            if let Some(own) = own {
-                own.iter_mut().zip(&scale).for_each(|(own, scale)| *own *= scale);
-            }
+        for own in [&mut fused.shift, &mut fused.scale].into_iter().flatten() {
+            own.iter_mut().zip(&scale).for_each(|(own, scale)| *own *= scale);
         }
         fused.scale.get_or_insert(scale);
     }

@@ -41,7 +41,7 @@ pub(crate) fn transpose(builder: &mut Builder, id: NodeId) -> Option<()> {
     };
     let order: Vec<usize> = order.into_iter().map(|axis| own[axis]).collect();
     let source = match builder.layout(data) {
-        Layout::Blocked => builder.to_plain(id, data),
+        Layout::Blocked => builder.plain_of(id, data),
         _ => data,
     };
     let view = if order.iter().copied().eq(0..order.len()) {
@@ -174,7 +174,7 @@ pub(crate) fn split(builder: &mut Builder, id: NodeId) -> Option<()> {
             shape[axis + 1..].iter().product::<usize>() * bits / 8,
         ),
     };
-    let source = if blocked { value } else { builder.to_plain(id, value) };
+    let source = if blocked { value } else { builder.plain_of(id, value) };
     let width = |shape: &[usize]| if blocked { shape[1].next_multiple_of(b) } else { shape[axis] } * inner;
     let row = width(&shape);
     let mut offset = 0;
