@@ -250,7 +250,6 @@ impl<'a> Io<'a> {
     }
 
     /// The elements of output `i`, to write; asked for once in a step.
-    #[expect(clippy::mut_from_ref)] // They are not of `self`, see below.
     pub(crate) fn output<T: bytemuck::Pod>(&self, i: usize) -> &'a mut [T] {
         let place = &self.outputs[i];
         let at = self.at(place).cast::<T>();
@@ -264,6 +263,9 @@ impl<'a> Io<'a> {
 /// Plans for input shapes that were asked for lately.
 const MOST_PLANS: usize = 8;
 
+/// Input shapes and their plan.
+type Recent = (Vec<Vec<usize>>, Option<Arc<Plan>>);
+
 /// The plans of one model.
 pub(crate) enum Plans {
     /// All shapes are known.
@@ -275,7 +277,7 @@ pub(crate) enum Plans {
         /// What plans are made for.
         settings: Settings,
         /// Plans by input shapes, the latest last; no plan where shapes depend on data even so.
-        recent: Mutex<Vec<(Vec<Vec<usize>>, Option<Arc<Plan>>)>>,
+        recent: Mutex<Vec<Recent>>,
     },
 }
 
