@@ -521,7 +521,7 @@ fn a_cancelled_run_ends_between_steps() {
 
 /// `ZOO=/work/cache/zoo/ov/resnet50_fp32 cargo test --release -p plugin-cpu zoo -- --ignored --nocapture`
 #[test]
-#[ignore = "needs an IR file, named by the environment variable ZOO, and prints times"]
+#[ignore = "measures"]
 fn zoo() {
     let path = std::env::var("ZOO").expect("ZOO names an IR without its extension");
     let threads = std::env::var("THREADS").map_or(1, |n| n.parse().unwrap());
