@@ -76,8 +76,8 @@ const CHUNK_BYTES: usize = 320 << 10;
 pub(crate) struct Conv(Kind);
 
 enum Kind {
-    Direct(Direct),
-    Depthwise(Depthwise),
+    Direct(Box<Direct>),
+    Depthwise(Box<Depthwise>),
 }
 
 impl Conv {
@@ -90,9 +90,9 @@ impl Conv {
         assert_eq!(weights.len(), shape.out_channels * terms, "weights of {shape:?}");
         assert!(post.bias.as_ref().is_none_or(|bias| bias.len() == shape.out_channels));
         if shape.groups == shape.in_channels && shape.groups == shape.out_channels {
-            Self(Kind::Depthwise(Depthwise::new(isa, shape, weights, post)))
+            Self(Kind::Depthwise(Box::new(Depthwise::new(isa, shape, weights, post))))
         } else {
-            Self(Kind::Direct(Direct::new(isa, shape, weights, post)))
+            Self(Kind::Direct(Box::new(Direct::new(isa, shape, weights, post))))
         }
     }
 

@@ -107,6 +107,7 @@ impl Kernel for Rows<'_> {
 
 /// A row by the widest tiles that fit.
 #[inline(always)]
+#[allow(clippy::int_plus_one)] // The tile of one pixel comes out of the same macro.
 fn row<S: Simd, const K: usize, const STRIDE: usize>(s: S, row: &Row, bias: S::V, output: usize) {
     let mut at = 0;
     macro_rules! tiles {
@@ -161,6 +162,7 @@ unsafe fn tile<S: Simd, const K: usize, const STRIDE: usize, const P: usize>(
 /// # Safety
 /// The inputs that are `within` can be read.
 #[inline(always)]
+#[allow(clippy::absurd_extreme_comparisons)] // The first tap comes out of the same macro.
 unsafe fn tap_row<S: Simd, const K: usize, const STRIDE: usize, const P: usize>(
     s: S,
     acc: &mut [S::V; P],
@@ -173,7 +175,7 @@ unsafe fn tap_row<S: Simd, const K: usize, const STRIDE: usize, const P: usize>(
             // SAFETY: the caller's.
             let x = unsafe { s.load(src.wrapping_add(I * S::LANES)) };
             unroll!(KX < K, {
-                if const { KX <= I && (I - KX) % STRIDE == 0 && (I - KX) / STRIDE < P } {
+                if const { KX <= I && (I - KX).is_multiple_of(STRIDE) && (I - KX) / STRIDE < P } {
                     let m = I.wrapping_sub(KX) / STRIDE;
                     acc[m] = s.mul_add(x, w[KX], acc[m]);
                 }

@@ -119,7 +119,7 @@ impl Activation {
             Self::GeluTanh => {
                 let half = s.mul(x, s.splat(0.5));
                 let cubic = s.mul_add(s.mul(x, x), s.splat(0.044_715), one);
-                let t = math::tanh(s, s.mul(s.mul(x, s.splat(0.797_884_56)), cubic));
+                let t = math::tanh(s, s.mul(s.mul(x, s.splat(0.797_884_6)), cubic));
                 s.mul_add(half, t, half)
             }
             Self::Mish => {
