@@ -88,14 +88,14 @@ fn apply_input(model: &mut Model, id: NodeId, settings: &InputSettings) -> Resul
         })?;
         Ok::<_, Error>((axis, shape.dims().expect("the rank is known")[axis].size()))
     };
-    let add = |model: &mut Model, suffix: &str, op: Op, inputs: &[Port]| {
-        model.add(format!("{name}/{suffix}"), op, inputs).map(Port::from)
-    };
+    // What gives out the input in another form goes by the input's name, in profiles too.
+    let add =
+        |model: &mut Model, op: Op, inputs: &[Port]| model.add(name.as_str(), op, inputs).map(Port::from);
     let adjusts = !settings.mean.is_empty() || !settings.scale.is_empty();
     // Arithmetic happens in the model's type, or in f32 where that is an integer.
     let work_type = if model_type.is_float() || !adjusts { model_type } else { ElementType::F32 };
     if given_type != work_type {
-        at = add(model, "convert", Convert::to(work_type).into(), &[at])?;
+        at = add(model, Convert::to(work_type).into(), &[at])?;
     }
     if settings.reverse_channels {
         let (axis, size) = channels()?;
@@ -103,7 +103,7 @@ fn apply_input(model: &mut Model, id: NodeId, settings: &InputSettings) -> Resul
         let indices: Vec<i64> = (0..size as i64).rev().collect();
         let indices = model.add_constant(format!("{name}/reverse/indices"), Tensor::from_i64s(&indices));
         let axis = model.add_constant(format!("{name}/reverse/axis"), Tensor::scalar(axis as i64));
-        at = add(model, "reverse_channels", Gather::default().into(), &[at, indices.into(), axis.into()])?;
+        at = add(model, Gather::default().into(), &[at, indices.into(), axis.into()])?;
     }
     for (values, kind, suffix) in
         [(&settings.mean, BinaryKind::Subtract, "mean"), (&settings.scale, BinaryKind::Divide, "scale")]
@@ -124,13 +124,13 @@ fn apply_input(model: &mut Model, id: NodeId, settings: &InputSettings) -> Resul
         let wide: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
         let tensor = Tensor::from_f64s(work_type, &dims, &wide).expect("as many values as the shape says");
         let constant = model.add_constant(format!("{name}/{suffix}/values"), tensor);
-        at = add(model, suffix, Binary::new(kind).into(), &[at, constant.into()])?;
+        at = add(model, Binary::new(kind).into(), &[at, constant.into()])?;
     }
     if work_type != model_type {
-        at = add(model, "convert_back", Convert::to(model_type).into(), &[at])?;
+        at = add(model, Convert::to(model_type).into(), &[at])?;
     }
     if let Some(order) = order {
-        at = add_transpose(model, &format!("{name}/layout"), at, &order)?;
+        at = add_transpose(model, &name, at, &order)?;
     }
     for (node, input) in consumers {
         model.set_input(node, input, at);
@@ -148,12 +148,12 @@ fn apply_output(model: &mut Model, id: NodeId, settings: &OutputSettings) -> Res
     let mut at = source;
     if let Some(layout) = &settings.layout {
         if let Some(order) = order_between(&model_layout, layout).map_err(&fail)? {
-            at = add_transpose(model, &format!("{name}/layout"), at, &order)?;
+            at = add_transpose(model, &name, at, &order)?;
         }
         result.layout = layout.clone();
     }
     if let Some(ty) = settings.element_type.filter(|ty| *ty != model.ty(at).element_type) {
-        at = model.add(format!("{name}/convert"), Convert::to(ty), &[at])?.into();
+        at = model.add(name.as_str(), Convert::to(ty), &[at])?.into();
     }
     if at != source {
         // The tensor that the caller sees keeps the name by which the caller knows it.
