@@ -98,7 +98,7 @@ fn what_cannot_be_done_is_said() {
         embed(&mut model, parameter, &layout, &steps).unwrap_err().to_string()
     };
     let mean = |values: &[f64]| Preprocessing { mean: values.to_vec(), ..Default::default() };
-    assert!(fail(0, "", mean(&[1.0])).contains("give the input a layout"), "both ends look like channels");
+    assert!(fail(0, "", mean(&[1.0, 2.0, 3.0])).contains("give the input a layout"), "both ends look like channels");
     assert_eq!(
         fail(0, "nhwc", mean(&[1.0, 2.0])),
         "mean of input `x0` has 2 numbers, expected 1 or 3, one for each channel"
@@ -106,7 +106,8 @@ fn what_cannot_be_done_is_said() {
     assert!(fail(1, "nc", mean(&[f64::NAN])).contains("holds NaN"));
     let zero = Preprocessing { scale: vec![0.0], ..Default::default() };
     assert!(fail(1, "nc", zero).contains("scale of input `x1` holds 0"));
-    assert!(fail(1, "nw", mean(&[1.0])).contains("name one dimension C"));
+    // One number for all needs no channels, two do.
+    assert!(fail(1, "nw", mean(&[1.0, 2.0])).contains("name one dimension C"));
 }
 
 #[test]
