@@ -98,7 +98,10 @@ fn what_cannot_be_done_is_said() {
         embed(&mut model, parameter, &layout, &steps).unwrap_err().to_string()
     };
     let mean = |values: &[f64]| Preprocessing { mean: values.to_vec(), ..Default::default() };
-    assert!(fail(0, "", mean(&[1.0, 2.0, 3.0])).contains("give the input a layout"), "both ends look like channels");
+    assert!(
+        fail(0, "", mean(&[1.0, 2.0, 3.0])).contains("give the input a layout"),
+        "both ends look like channels"
+    );
     assert_eq!(
         fail(0, "nhwc", mean(&[1.0, 2.0])),
         "mean of input `x0` has 2 numbers, expected 1 or 3, one for each channel"
