@@ -11,7 +11,7 @@ pub trait Attribute {
     fn parse(&mut self, text: &str) -> Result<(), &'static str>;
 }
 
-/// Walks over the attributes of an op. One implementation reads, one writes: see [`read`] and [`write`].
+/// Walks over the attributes of an op. One implementation reads, one writes: see [`read`] and [`write()`].
 pub trait Visitor {
     /// An attribute that must be present in a file.
     fn required(&mut self, name: &'static str, value: &mut dyn Attribute);
