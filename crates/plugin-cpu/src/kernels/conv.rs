@@ -204,7 +204,7 @@ struct Choose {
     pixels: usize,
     counts: [bool; 3],
     stride: usize,
-    /// As for [`tile`].
+    /// As `ANY` of [`tile`].
     any: bool,
 }
 
@@ -213,10 +213,11 @@ impl Kernel for Choose {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Out {
         std::array::from_fn(|i| {
-            self.counts[i].then(|| match self.stride {
-                1 => tile::<S, Blocks<1>>(s, self.pixels, 1 << i, self.any),
-                2 => tile::<S, Blocks<2>>(s, self.pixels, 1 << i, self.any),
-                _ => tile::<S, AnyStep>(s, self.pixels, 1 << i, self.any),
+            self.counts[i].then(|| match (self.stride, self.any) {
+                (1, false) => tile::<S, Blocks<1>, false>(s, self.pixels, 1 << i),
+                (1, true) => tile::<S, Blocks<1>, true>(s, self.pixels, 1 << i),
+                (2, false) => tile::<S, Blocks<2>, false>(s, self.pixels, 1 << i),
+                _ => tile::<S, AnyStep, true>(s, self.pixels, 1 << i),
             })
         })
     }

@@ -8,7 +8,7 @@ use super::{
     conv::{
         Addend, BlockedMut, ConvShape, Floats, Most, OutTile, Target, by_count, out_tiles, pack_bias, taps,
     },
-    conv_tile::{AnyStep, Column, Elements, Tile, TileFn, tile},
+    conv_tile::{AnyStep, Column, Elements, Tile, TileFn, tile, widest},
     post::PostOps,
 };
 use crate::{
@@ -74,9 +74,9 @@ impl Kernel for Choose {
     fn run<S: Simd>(self, s: S) -> Self::Out {
         std::array::from_fn(|i| {
             self.counts[i].then(|| match self.channels {
-                1 => tile::<S, Elements<1>>(s, self.pixels, 1 << i, false),
-                3 => tile::<S, Elements<3>>(s, self.pixels, 1 << i, false),
-                _ => tile::<S, AnyStep>(s, self.pixels, 1 << i, false),
+                1 if i < 2 => widest::<S, Elements<1>>(s, 1 << i),
+                3 if i < 2 => widest::<S, Elements<3>>(s, 1 << i),
+                _ => tile::<S, AnyStep, true>(s, self.pixels, 1 << i),
             })
         })
     }

@@ -246,30 +246,26 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
 /// The tile's pointers are to what its fields say, and the machine has the instruction set.
 pub(super) type TileFn = unsafe fn(&Tile);
 
-/// The tile kernel for `mr` pixels by `nb` blocks. `any`: its columns may touch any of the pixels, not only all of
-/// them, all but the first, all but the last, or none.
+/// # Safety
+/// As [`TileFn`].
+unsafe fn entry<S: Simd, P: Step, const MR: usize, const NB: usize, const ANY: bool>(tile: &Tile) {
+    if const { MR <= max_pixels::<S>(NB) } {
+        // SAFETY: the token was there when the kernel was chosen; tokens hold no data.
+        let s = unsafe { S::assume() };
+        s.vectorize(Run::<P, MR, NB, ANY>(tile, PhantomData));
+    }
+}
+
+/// The tile kernel for `mr` pixels by `nb` blocks. `ANY`: its columns may touch any of the pixels, not only all of
+/// them, all but the first, all but the last, or none. Every use is a table of kernels to compile: ask for few.
 ///
 /// # Panics
 /// If there is none: `mr` is above [`max_pixels`], or `nb` not 1, 2 or 4.
-pub(super) fn tile<S: Simd, P: Step>(s: S, mr: usize, nb: usize, any: bool) -> TileFn {
-    /// # Safety
-    /// As [`TileFn`].
-    unsafe fn entry<S: Simd, P: Step, const MR: usize, const NB: usize, const ANY: bool>(tile: &Tile) {
-        if const { MR <= max_pixels::<S>(NB) } {
-            // SAFETY: the token was there when the kernel was chosen; tokens hold no data.
-            let s = unsafe { S::assume() };
-            s.vectorize(Run::<P, MR, NB, ANY>(tile, PhantomData));
-        }
-    }
-    let _proof = s;
+pub(super) fn tile<S: Simd, P: Step, const ANY: bool>(_proof: S, mr: usize, nb: usize) -> TileFn {
     macro_rules! table {
         ($nb:literal: $($mr:literal)*) => {
             match mr {
-                $($mr if $mr <= max_pixels::<S>($nb) => if any {
-                    entry::<S, P, $mr, $nb, true> as TileFn
-                } else {
-                    entry::<S, P, $mr, $nb, false> as TileFn
-                },)*
+                $($mr if $mr <= max_pixels::<S>($nb) => entry::<S, P, $mr, $nb, ANY> as TileFn,)*
                 _ => unreachable!("no tile of {mr} pixels by {nb} blocks"),
             }
         };
@@ -278,5 +274,21 @@ pub(super) fn tile<S: Simd, P: Step>(s: S, mr: usize, nb: usize, any: bool) -> T
         1 => table!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
         2 => table!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
         _ => table!(4: 1 2 3 4 5 6),
+    }
+}
+
+/// The tile kernel for as many pixels as two blocks can have, by `nb` blocks, 1 or 2; every column touches every pixel.
+pub(super) fn widest<S: Simd, P: Step>(_proof: S, nb: usize) -> TileFn {
+    macro_rules! of {
+        ($nb:literal: $($mr:literal)*) => {
+            match max_pixels::<S>(2) {
+                $($mr => entry::<S, P, $mr, $nb, false> as TileFn,)*
+                _ => unreachable!("the widest tiles of all instruction sets are listed"),
+            }
+        };
+    }
+    match nb {
+        1 => of!(1: 2 6 14),
+        _ => of!(2: 2 6 14),
     }
 }
