@@ -260,16 +260,21 @@ impl<'m> Builder<'m> {
         self.steps.push(Planned { node, reorder: false, work, inputs, outputs, in_place });
     }
 
+    /// Memory that a step works in: one of its outputs, which nobody reads.
+    pub(crate) fn scratch(&mut self, floats: usize) -> ValueId {
+        self.new_value(&[floats], Layout::Plain)
+    }
+
     /// Adds a step for `node` whose weights are packed last, those of all steps on all processors.
     pub(crate) fn packed_step(
         &mut self,
         node: NodeId,
         inputs: Vec<ValueId>,
-        output: ValueId,
+        outputs: Vec<ValueId>,
         in_place: Option<usize>,
         packing: Packing,
     ) {
-        let (work, outputs) = (Work::Packing(packing), vec![output]);
+        let work = Work::Packing(packing);
         self.steps.push(Planned { node, reorder: false, work, inputs, outputs, in_place });
     }
 

@@ -122,12 +122,12 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
                 true if io.in_place(1) => Addend::Output,
                 true => Addend::Of(Blocked { data: io.input(1), batch_stride }),
             };
-            run(pool, io, BlockedMut { data: io.out(), batch_stride }, addend);
+            run(pool, io, BlockedMut { data: io.output(0), batch_stride }, addend);
             Ok(())
         });
         (format!("{name}_{}_f32", isa.name()), routine)
     };
-    builder.packed_step(id, inputs, output, in_place.then_some(1), Box::new(packing));
+    builder.packed_step(id, inputs, vec![output], in_place.then_some(1), Box::new(packing));
     Some(())
 }
 

@@ -69,6 +69,6 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         });
         (name, routine)
     };
-    builder.packed_step(id, inputs, output, None, Box::new(packing));
+    builder.packed_step(id, inputs, vec![output], None, Box::new(packing));
     Some(())
 }
