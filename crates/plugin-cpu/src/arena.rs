@@ -1,6 +1,7 @@
 //! The memory of activations: offsets chosen by liveness, one block that holds them all.
 
-use ir::{ALIGNMENT, AlignedBytes, aligned_zeros};
+use crate::memory::Region;
+use ir::ALIGNMENT;
 
 /// A stretch of memory that steps `first` to `last` use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,11 +46,11 @@ pub(crate) fn assign(buffers: &[Buffer]) -> (Vec<usize>, usize) {
 }
 
 /// Memory that grows to what the largest plan of a stream needs.
-pub(crate) struct Arena(AlignedBytes);
+pub(crate) struct Arena(Region);
 
 impl Default for Arena {
     fn default() -> Self {
-        Self(aligned_zeros(0))
+        Self(Region::zeroed(0))
     }
 }
 
@@ -57,8 +58,8 @@ impl Arena {
     /// At least `bytes` bytes; what they hold is undefined but initialised.
     pub(crate) fn bytes(&mut self, bytes: usize) -> &mut [u8] {
         if self.0.len() < bytes {
-            self.0 = aligned_zeros(0);
-            self.0 = aligned_zeros(bytes);
+            self.0 = Region::zeroed(0);
+            self.0 = Region::zeroed(bytes);
         }
         &mut self.0
     }

@@ -6,6 +6,7 @@
 //! | `config.rs` | its settings |
 //! | `compile/` | lowers a model to a plan |
 //! | `arena.rs` | the memory of activations |
+//! | `memory.rs` | memory on huge pages |
 //! | `plan.rs` | a model lowered for one set of input shapes: what the run loop runs |
 //! | `request.rs` | one inference at a time: tensors, start, cancel |
 //! | `stream.rs` | threads that run requests |
@@ -19,6 +20,7 @@ mod config;
 mod device;
 mod isa;
 mod kernels;
+mod memory;
 mod plan;
 mod pool;
 mod request;

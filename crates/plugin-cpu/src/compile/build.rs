@@ -3,7 +3,7 @@
 use super::{constants::Constants, fuse::Fusions};
 use crate::{
     arena::{self, Buffer},
-    config::processors,
+    config::{Settings, processors},
     isa::Isa,
     kernels::layout,
     plan::{Answer, Base, Io, Place, Plan, Routine, Row, Step},
@@ -123,6 +123,7 @@ fn pack(works: Vec<Work>) -> Vec<(String, Box<Routine>)> {
 pub(crate) struct Builder<'m> {
     pub(crate) model: &'m Model,
     pub(crate) isa: Isa,
+    pub(crate) settings: Settings,
     pub(crate) constants: Constants<'m>,
     pub(crate) fusions: Fusions,
     values: Vec<Value>,
@@ -144,10 +145,17 @@ pub(crate) fn dims4(shape: &[usize]) -> Option<[usize; 4]> {
 }
 
 impl<'m> Builder<'m> {
-    pub(crate) fn new(model: &'m Model, isa: Isa, constants: Constants<'m>, fusions: Fusions) -> Self {
+    pub(crate) fn new(
+        model: &'m Model,
+        isa: Isa,
+        settings: Settings,
+        constants: Constants<'m>,
+        fusions: Fusions,
+    ) -> Self {
         Self {
             model,
             isa,
+            settings,
             constants,
             fusions,
             values: Vec::new(),

@@ -33,7 +33,7 @@ pub(crate) fn lower(model: &Model, settings: &Settings) -> DeviceResult<Option<P
 }
 
 /// [`lower`] for an instruction set.
-pub(crate) fn lower_for(isa: Isa, model: &Model, _settings: &Settings) -> DeviceResult<Option<Plan>> {
+pub(crate) fn lower_for(isa: Isa, model: &Model, settings: &Settings) -> DeviceResult<Option<Plan>> {
     let order = model.topological_order()?;
     let fixed = |output: &ir::Output| {
         let ty = &output.ty;
@@ -43,7 +43,7 @@ pub(crate) fn lower_for(isa: Isa, model: &Model, _settings: &Settings) -> Device
         return Ok(None);
     }
     let constants = Constants::new(model, &order);
-    let mut builder = Builder::new(model, isa, constants, Fusions::default());
+    let mut builder = Builder::new(model, isa, *settings, constants, Fusions::default());
     fuse::find(&mut builder, &order);
     for (i, id) in model.parameters().iter().enumerate() {
         builder.input((*id).into(), i);

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
+    memory::Packed,
     pool::{Pool, Shards, part},
 };
-use aligned_vec::{AVec, ConstAlign};
 use std::ops::Range;
 
 /// The geometry of a two-dimensional convolution (one dimension is a height of one).
@@ -65,8 +65,8 @@ pub(crate) enum Addend<'a> {
     Output,
 }
 
-/// Numbers that start on a cache line.
-pub(super) type Floats = AVec<f32, ConstAlign<64>>;
+/// Numbers that start on a cache line, on huge pages.
+pub(super) type Floats = Packed<f32>;
 
 /// Bytes of input that one group of output channels passes over before the next one does: with the weights of the
 /// group it stays in the second-level cache (1 MiB here, rarely less than 512 KiB).
@@ -236,8 +236,7 @@ impl Kernel for Most {
 
 /// Copies one number per output channel into blocks, the rest zero.
 pub(super) fn pack_bias(bias: Option<&Vec<f32>>, channels: usize, block: usize) -> Floats {
-    let mut packed = Floats::new(64);
-    packed.resize(channels.next_multiple_of(block), 0.0);
+    let mut packed = Floats::zeroed(channels.next_multiple_of(block));
     if let Some(bias) = bias {
         packed[..channels].copy_from_slice(bias);
     }
@@ -258,15 +257,18 @@ impl Direct {
         // Few pixels need more channels to keep the multipliers busy.
         let most_blocks = if width <= 4.min(isa.dispatch(Most(4))) { 4 } else { 2 };
         let mut outs = Vec::new();
-        let mut packed = Floats::new(64);
+        let mut weights_at = 0;
         for (block, count) in out_tiles(shape.out_channels.div_ceil(b), most_blocks) {
             // The groups of these channels, and the blocks of their inputs: of other groups the weights are zero.
             let (first, last) = (block * b / oc, ((block + count) * b).min(shape.out_channels).div_ceil(oc));
             let sources = first * ic / b..(last * ic).div_ceil(b);
             let last_depth = (shape.in_channels - (sources.end - 1) * b).min(b);
-            let weights_at = packed.len();
+            outs.push(OutTile { block, count, sources, last_depth, weights: weights_at });
+            weights_at += ((outs[outs.len() - 1].sources.len() - 1) * b + last_depth) * kh * kw * count * b;
+        }
+        let mut packed = Floats::zeroed(weights_at);
+        for &OutTile { block, count, ref sources, last_depth, weights: weights_at } in &outs {
             let (taps, width) = (kh * kw, count * b);
-            packed.resize(weights_at + ((sources.len() - 1) * b + last_depth) * taps * width, 0.0);
             for source in sources.clone() {
                 let depth = if source + 1 == sources.end { last_depth } else { b };
                 let to = &mut packed[weights_at + (source - sources.start) * b * taps * width..];
@@ -282,7 +284,6 @@ impl Direct {
                     }
                 }
             }
-            outs.push(OutTile { block, count, sources, last_depth, weights: weights_at });
         }
         let mut most = isa.dispatch(Most(most_blocks));
         if geometry.stride[1] > 2 {

@@ -121,7 +121,7 @@ impl ImageConv {
                 _ => columns.push(Column { lo: 0, hi: pixels, offset, taps: 1 }),
             }
         }
-        let mut packed = Floats::new(64);
+        let mut packed = Vec::new();
         let mut outs = Vec::new();
         for (block, count) in out_tiles(oc.div_ceil(b), 2) {
             outs.push(OutTile { block, count, sources: 0..1, last_depth: ic, weights: packed.len() });
@@ -140,7 +140,20 @@ impl ImageConv {
         let kernels = isa.dispatch(Choose { pixels, channels: ic, counts });
         let bias = pack_bias(post.bias.as_ref(), oc, b);
         let scale = scale.to_vec();
-        Self { isa, shape, layout, weights: packed, bias, post, scale, outs, kernels, columns, pixels, phase }
+        Self {
+            isa,
+            shape,
+            layout,
+            weights: packed[..].into(),
+            bias,
+            post,
+            scale,
+            outs,
+            kernels,
+            columns,
+            pixels,
+            phase,
+        }
     }
 
     /// The name of the kernel, for profiles.

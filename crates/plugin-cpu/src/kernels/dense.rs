@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
+    memory::Packed,
     pool::{Pool, Shards, part},
 };
-use aligned_vec::{AVec, ConstAlign};
 use half::f16;
 use std::ops::Range;
 
@@ -53,7 +53,7 @@ pub(crate) struct Dense {
 
 enum Panels {
     F32(Floats),
-    F16(AVec<f16, ConstAlign<64>>),
+    F16(Packed<f16>),
 }
 
 impl Dense {
@@ -106,15 +106,14 @@ impl Dense {
     }
 }
 
-fn pack<T: Copy + Default>(
+fn pack<T: bytemuck::Pod>(
     isa: Isa,
     [inputs, outputs]: [usize; 2],
     data: &[T],
     weights: Weights,
-) -> AVec<T, ConstAlign<64>> {
+) -> Packed<T> {
     let width = VECTORS * isa.block();
-    let mut packed = AVec::new(64);
-    packed.resize(outputs.next_multiple_of(width) * inputs, T::default());
+    let mut packed = Packed::zeroed(outputs.next_multiple_of(width) * inputs);
     for (p, panel) in packed.chunks_exact_mut((width * inputs).max(1)).enumerate() {
         let first = p * width;
         for (k, to) in panel.chunks_exact_mut(width).enumerate() {

@@ -241,8 +241,7 @@ impl Depthwise {
     pub(super) fn new(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Self {
         let b = isa.block();
         let taps = shape.kernel[0] * shape.kernel[1];
-        let mut packed = Floats::new(64);
-        packed.resize(shape.out_channels.next_multiple_of(b) * taps, 0.0);
+        let mut packed = Floats::zeroed(shape.out_channels.next_multiple_of(b) * taps);
         for (i, w) in weights.iter().enumerate() {
             let (c, tap) = (i / taps, i % taps);
             packed[(c / b * taps + tap) * b + c % b] = *w;
