@@ -10,7 +10,7 @@ use std::{
 /// A network and TensorFlow's answer.
 pub(crate) struct Network {
     pub(crate) name: String,
-    frozen: PathBuf,
+    pub(crate) frozen: PathBuf,
     /// The inputs and the expected outputs.
     pub(crate) data: PathBuf,
 }

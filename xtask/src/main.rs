@@ -22,8 +22,10 @@ const HELP: &str = "cargo xtask <command>
   corpus [FOLDER]    converts and runs every case of a corpus folder (default ../shared/corpus/tf_layers)
   zoo                builds the Keras networks with TensorFlow, into .cache/zoo (needs Python 3.9 to 3.11)
   interop            our IRs in OpenVINO and Netron, OpenVINO's in Terroir, all against TensorFlow (after zoo)
-  bench [--threads=N] [NETWORK..]
-                     milliseconds beside OpenVINO's on the same IRs, in the same run (after zoo)
+  bench [--threads=1,2] [--turns=N] [--layers=N] [--quick] [NETWORK..]
+                     the zoo beside OpenVINO and ONNX Runtime in one run (after zoo): latency, throughput, loading,
+                     memory, the slowest layers; --quick: latency on one thread and layers. A run of all is written
+                     to benches/results
 ";
 
 fn main() -> ExitCode {

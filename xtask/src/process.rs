@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     sync::OnceLock,
 };
 
@@ -53,6 +53,17 @@ impl Process {
         let mut words = vec![self.0.get_program().to_string_lossy().into_owned()];
         words.extend(self.0.get_args().map(|a| a.to_string_lossy().into_owned()));
         words.join(" ")
+    }
+
+    /// The program's file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.get_program().into()
+    }
+
+    /// Starts it with pipes to its input and from its output.
+    pub(crate) fn start(mut self) -> Result<Child> {
+        self.0.stdin(Stdio::piped()).stdout(Stdio::piped());
+        self.0.spawn().with_context(|| format!("cannot start {}", self.shown()))
     }
 
     /// Runs it with the caller's terminal.

@@ -1,6 +1,7 @@
 //! What the sample programs share: the engine with its devices, images, labels, NumPy files, the known printouts.
 
 pub mod argv;
+pub mod arrays;
 pub mod classification;
 pub mod engine;
 pub mod images;

@@ -1,10 +1,10 @@
 //! Runs a network on raw tensors from NumPy files and writes its answers to one: for scripts and tests.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use clap::{ArgAction, Parser};
 use ir::Tensor;
-use runtime::{CompiledModel, Config, HostTensor};
-use samples::{argv, engine, numpy, printout};
+use runtime::{Config, HostTensor};
+use samples::{argv, arrays, engine, numpy, printout};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Runs a network on tensors from NumPy files.
@@ -52,12 +52,12 @@ fn run(args: &Args) -> Result<()> {
     if args.pc {
         config.insert("PERF_COUNT".into(), "YES".into());
     }
-    let arrays = read_arrays(&args.i)?;
+    let given = arrays::read(&args.i)?;
     let core = engine::core();
     let model = core.read_model(&args.m)?;
     let compiled = core.compile_model(&model, &args.d, &config)?;
     let mut request = compiled.create_infer_request()?;
-    for (i, tensor) in match_inputs(&compiled, arrays)?.iter().enumerate() {
+    for (i, tensor) in arrays::assign(compiled.inputs(), given)?.iter().enumerate() {
         request.set_input(i, HostTensor::from(tensor))?;
     }
     let mut times = Vec::new();
@@ -84,58 +84,4 @@ fn run(args: &Args) -> Result<()> {
         outputs.push((name, request.output(i)?.to_tensor()?));
     }
     numpy::write_npz(path, &outputs)
-}
-
-/// The arrays of all `-i`: with the name that goes with each, if one does.
-fn read_arrays(arguments: &[String]) -> Result<Vec<(Option<String>, Tensor)>> {
-    let mut arrays = Vec::new();
-    for argument in arguments {
-        match argument.split_once('=') {
-            Some((name, file)) => arrays.push((Some(name.to_owned()), numpy::read_npy(file.as_ref())?)),
-            None if argument.ends_with(".npz") => {
-                let all = numpy::read_npz(argument.as_ref())?;
-                arrays.extend(all.into_iter().map(|(name, tensor)| (Some(name), tensor)));
-            }
-            None => arrays.push((None, numpy::read_npy(argument.as_ref())?)),
-        }
-    }
-    Ok(arrays)
-}
-
-/// One tensor an input: by name where names match, the others in order. Arrays that fit no input are left alone as
-/// long as every input has one by name: data files often hold the expected outputs too.
-fn match_inputs(compiled: &CompiledModel, mut arrays: Vec<(Option<String>, Tensor)>) -> Result<Vec<Tensor>> {
-    let inputs = compiled.inputs();
-    let mut found: Vec<Option<Tensor>> = vec![None; inputs.len()];
-    for (port, place) in inputs.iter().zip(&mut found) {
-        let named = |(name, _): &(Option<String>, Tensor)| name.as_ref().is_some_and(|n| port.is_called(n));
-        if let Some(at) = arrays.iter().position(named) {
-            *place = Some(arrays.remove(at).1);
-        }
-    }
-    let missing = found.iter().filter(|tensor| tensor.is_none()).count();
-    if missing > 0 && arrays.len() != missing {
-        let names: Vec<&str> = inputs.iter().map(|port| port.name()).collect();
-        let given: Vec<_> = arrays.iter().map(|(name, _)| name.as_deref().unwrap_or("(no name)")).collect();
-        bail!(
-            "the network takes {}; no array for {missing} of them, left over: {}",
-            names.join(", "),
-            given.join(", ")
-        );
-    }
-    let mut rest = arrays.into_iter().map(|(_, tensor)| tensor);
-    let filled = found.into_iter().map(|tensor| tensor.or_else(|| rest.next()));
-    let tensors: Option<Vec<Tensor>> = filled.collect();
-    let tensors = tensors.context("as many arrays as inputs were counted")?;
-    for (tensor, port) in tensors.iter().zip(inputs) {
-        ensure!(
-            tensor.element_type() == port.ty.element_type && port.ty.shape.admits(tensor.shape()),
-            "input `{}` takes {}, found {}{:?}",
-            port.name(),
-            port.ty,
-            tensor.element_type(),
-            tensor.shape()
-        );
-    }
-    Ok(tensors)
 }
