@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use clap::{ArgAction, Parser};
-use ir::{Dim, ElementType, Layout, Model, PartialShape};
+use ir::{ElementType, Layout, Model, PartialShape};
 use runtime::{CompiledModel, Config, InferRequest, InputSettings, OutputSettings};
 use std::{
     path::PathBuf,
@@ -180,7 +180,7 @@ fn prepare(model: &mut Model) -> Result<Geometry> {
     let own = Some(parameter.layout.clone()).filter(|layout| !layout.is_empty());
     let layout: Layout = match own {
         Some(layout) => layout,
-        None => guess_layout(dims).with_context(|| {
+        None => images::guess_layout(dims).with_context(|| {
             format!("where are the channels in {shape}? convert the network with --layout nchw or nhwc")
         })?,
     };
@@ -198,17 +198,6 @@ fn prepare(model: &mut Model) -> Result<Geometry> {
     let output = OutputSettings { element_type: Some(ElementType::F32), ..OutputSettings::default() };
     runtime::apply_settings(model, &[input], &[output])?;
     Ok(Geometry { channels, height, width })
-}
-
-/// The channels are the dimension of size 1 or 3, at one of the two usual places.
-fn guess_layout(dims: &[Dim]) -> Option<Layout> {
-    let is_channels = |dim: Dim| matches!(dim.value(), Some(1 | 3));
-    let text = match (is_channels(dims[1]), is_channels(dims[3])) {
-        (true, false) => "NCHW",
-        (false, true) => "NHWC",
-        _ => return None,
-    };
-    Some(text.parse().expect("a layout"))
 }
 
 fn load_images(files: &[PathBuf], geometry: &Geometry) -> Result<Vec<Image>> {

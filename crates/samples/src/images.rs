@@ -1,6 +1,7 @@
 //! Images for networks: found, read, resized.
 
 use anyhow::{Context, Result, bail, ensure};
+use ir::{Dim, Layout};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -44,7 +45,8 @@ pub fn find(arguments: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn is_image(path: &Path) -> bool {
+/// True for names that images go by.
+pub fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     is_ubyte(path) || matches!(extension.as_str(), "png" | "jpg" | "jpeg" | "bmp")
 }
@@ -127,6 +129,19 @@ fn with_channels(image: Image, channels: usize) -> Result<Image> {
         (have, want) => bail!("{}: {have} channels do not become {want}", image.path.display()),
     };
     Ok(Image { channels, pixels, ..image })
+}
+
+/// The layout of a batch of images of that shape: the channels are the dimension of size 1 or 3, at one of the two
+/// usual places.
+pub fn guess_layout(dims: &[Dim]) -> Option<Layout> {
+    let is_channels = |dim: &Dim| matches!(dim.value(), Some(1 | 3));
+    let &[_, second, _, last] = dims else { return None };
+    let text = match (is_channels(&second), is_channels(&last)) {
+        (true, false) => "NCHW",
+        (false, true) => "NHWC",
+        _ => return None,
+    };
+    Some(text.parse().expect("a layout"))
 }
 
 /// One axis of a resize: for each place of the result the two source places, and the weight of the second in 1/2048.

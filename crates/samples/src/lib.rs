@@ -2,6 +2,7 @@
 
 pub mod argv;
 pub mod arrays;
+pub mod benchmark;
 pub mod classification;
 pub mod engine;
 pub mod images;

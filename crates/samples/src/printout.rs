@@ -1,7 +1,11 @@
 //! The printouts that OpenVINO's users, and their scripts, know.
 
 use runtime::{LayerStatus, ProfileRow};
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::{self, Write},
+    path::Path,
+    time::Duration,
+};
 
 /// The classes of one image, most probable first: (class, probability).
 pub fn top_classes(probabilities: &[f32], count: usize) -> Vec<(usize, f32)> {
@@ -30,11 +34,7 @@ pub fn performance_counts(rows: &[ProfileRow]) -> String {
     let mut text = "performance counts:\n\n".to_owned();
     let mut total = 0;
     for row in rows {
-        let status = match row.status {
-            LayerStatus::Executed => "EXECUTED",
-            LayerStatus::NotRun => "NOT_RUN",
-            LayerStatus::OptimizedOut => "OPTIMIZED_OUT",
-        };
+        let status = status_word(row.status);
         let real = row.real_time.as_micros();
         total += real;
         writeln!(
@@ -52,6 +52,65 @@ pub fn performance_counts(rows: &[ProfileRow]) -> String {
     text
 }
 
+fn status_word(status: LayerStatus) -> &'static str {
+    match status {
+        LayerStatus::Executed => "EXECUTED",
+        LayerStatus::NotRun => "NOT_RUN",
+        LayerStatus::OptimizedOut => "OPTIMIZED_OUT",
+    }
+}
+
+/// The performance counts of several inferences, in the columns of OpenVINO's `benchmark_app`: times are averages.
+#[derive(Default)]
+pub struct AverageCounts {
+    /// Rows whose times are sums.
+    sums: Vec<ProfileRow>,
+    inferences: u32,
+}
+
+impl AverageCounts {
+    /// Adds an inference.
+    pub fn add(&mut self, rows: Vec<ProfileRow>) {
+        // Another shape may have another plan, so other layers: those count from there on.
+        let same = |(a, b): (&ProfileRow, &ProfileRow)| a.name == b.name && a.exec_type == b.exec_type;
+        if self.sums.len() != rows.len() || !self.sums.iter().zip(&rows).all(same) {
+            *self = Self { sums: rows, inferences: 1 };
+            return;
+        }
+        for (sum, row) in self.sums.iter_mut().zip(rows) {
+            sum.real_time += row.real_time;
+            sum.cpu_time += row.cpu_time;
+        }
+        self.inferences += 1;
+    }
+
+    /// How many inferences the averages are of.
+    pub fn inferences(&self) -> u32 {
+        self.inferences
+    }
+}
+
+impl fmt::Display for AverageCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3 / f64::from(self.inferences.max(1));
+        for row in &self.sums {
+            writeln!(
+                f,
+                "{:<30} {:<15} layerType: {:<20} execType: {:<25} realTime (ms): {:<10.3} cpuTime (ms): {:<10.3}",
+                short_name(&row.name),
+                status_word(row.status),
+                row.layer_type,
+                row.exec_type,
+                ms(row.real_time),
+                ms(row.cpu_time)
+            )?;
+        }
+        let total = |of: fn(&ProfileRow) -> Duration| ms(self.sums.iter().map(of).sum());
+        writeln!(f, "Total time:     {:.3} milliseconds", total(|row| row.real_time))?;
+        writeln!(f, "Total CPU time: {:.3} milliseconds", total(|row| row.cpu_time))
+    }
+}
+
 /// A name that fits its column.
 fn short_name(name: &str) -> String {
     if name.chars().count() < 30 {
@@ -63,7 +122,6 @@ fn short_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn classes_are_ranked_and_aligned() {
@@ -92,5 +150,28 @@ mod tests {
         assert_eq!(&lines[2][30..39], "EXECUTED ");
         assert!(lines[3].starts_with(&format!("{}... OPTIMIZED_OUT", "n".repeat(26))), "{}", lines[3]);
         assert!(text.ends_with("Total time: 24       microseconds\n"), "{text}");
+    }
+
+    #[test]
+    fn counts_are_averaged() {
+        let row = |us| ProfileRow {
+            name: "conv".into(),
+            status: LayerStatus::Executed,
+            layer_type: "Convolution".into(),
+            exec_type: "ref".into(),
+            real_time: Duration::from_micros(us),
+            cpu_time: Duration::from_micros(2 * us),
+        };
+        let mut counts = AverageCounts::default();
+        [1000, 2000, 6000].into_iter().for_each(|us| counts.add(vec![row(us)]));
+        let text = counts.to_string();
+        assert_eq!(counts.inferences(), 3);
+        assert!(text.contains("realTime (ms): 3.000      cpuTime (ms): 6.000"), "{text}");
+        assert!(
+            text.ends_with("Total time:     3.000 milliseconds\nTotal CPU time: 6.000 milliseconds\n"),
+            "{text}"
+        );
+        counts.add(vec![row(1), row(1)]);
+        assert_eq!(counts.inferences(), 1, "another plan begins anew");
     }
 }

@@ -1,0 +1,5 @@
+//! Measures how fast a network runs.
+
+fn main() -> std::process::ExitCode {
+    samples::benchmark::main()
+}
