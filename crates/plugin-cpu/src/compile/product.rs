@@ -47,6 +47,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     inputs.extend(fused.addend.map(|addend| builder.plain(id, addend)));
     let output = builder.plain_value(id.into());
     builder.define(fused.output, output);
+    let scratch = builder.scratch(Dense::scratch(isa, batch, k));
     let added = fused.sum != Sum::None;
     debug_assert_eq!(builder.shape(output).iter().product::<usize>(), batch * n);
     let packing = move || {
@@ -64,11 +65,11 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         };
         let name = format!("{}_{}", dense.name(), isa.name());
         let routine: Box<Routine> = Box::new(move |io, pool| {
-            dense.run(pool, io.input(0), io.out(), added.then(|| io.input(1)));
+            dense.run(pool, io.input(0), io.output(0), added.then(|| io.input(1)), io.output(1));
             Ok(())
         });
         (name, routine)
     };
-    builder.packed_step(id, inputs, vec![output], None, Box::new(packing));
+    builder.packed_step(id, inputs, vec![output, scratch], None, Box::new(packing));
     Some(())
 }

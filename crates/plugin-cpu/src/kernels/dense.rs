@@ -1,7 +1,8 @@
 //! Matrix products with constant weights: `[rows, inputs] x [inputs, outputs]`.
 //!
-//! Weights are packed `[outputs / (4 LANES)][inputs][4 LANES]`: one row of inputs streams them once, front to back.
-//! Weights that the model stores as f16 stay f16 in memory and are widened in registers.
+//! Weights are packed in panels, `[outputs / (4 LANES)][inputs][4 LANES]`. A few rows stream them once, front to back;
+//! many rows pass over a slice of a panel that stays in the first-level cache. Weights that the model stores as f16
+//! stay f16 in memory: they are widened in registers, or a slice at a time.
 
 use super::{
     conv::{Floats, pack_bias},
@@ -14,12 +15,18 @@ use crate::{
     pool::{Pool, Shards, part},
 };
 use half::f16;
-use std::ops::Range;
+use std::{mem::MaybeUninit, ops::Range};
 
-/// Vectors of a panel.
+/// Vectors of a panel's width.
 const VECTORS: usize = 4;
-/// Inputs whose weights of one panel stay in the first-level cache while the rows pass: 32 KiB at 16 lanes.
-const DEPTH: usize = 128;
+/// Most floats in a slice of a panel: 32 KiB, which leaves room in the first-level cache for what meets it.
+const SLICE: usize = 8192;
+/// Most rows that pass over a panel together: theirs of inputs and sums stay in the second-level cache.
+const BLOCK: usize = 192;
+/// Bytes between the weights that are used and those that are asked for.
+const AHEAD: usize = 2048;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Weights as they come: `at(output, input)` is a strided view.
 #[derive(Clone, Copy)]
@@ -56,6 +63,51 @@ enum Panels {
     F16(Packed<f16>),
 }
 
+/// An element of packed weights.
+trait Element: Copy {
+    /// A vector of them.
+    ///
+    /// # Safety
+    /// `LANES` elements can be read at `p`.
+    unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { s.load(p) }
+    }
+}
+
+impl Element for f16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { s.load_f16(p) }
+    }
+}
+
+/// Rows of a tile: sums, an input each and a vector of weights fit the registers.
+const fn max_rows<S: Simd>() -> usize {
+    match S::REGISTERS {
+        32 => 6,
+        16 => 3,
+        _ => 1,
+    }
+}
+
+/// [`max_rows`] of an instruction set chosen at run time.
+struct MaxRows;
+
+impl Kernel for MaxRows {
+    type Out = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        max_rows::<S>()
+    }
+}
+
 impl Dense {
     /// Packs the weights. The output, and the addend if [`PostOps`] has a sum, are `[rows, outputs]`.
     ///
@@ -79,31 +131,68 @@ impl Dense {
         }
     }
 
+    /// Floats of scratch memory that [`run`](Self::run) needs for so many rows of so many inputs.
+    pub(crate) fn scratch(isa: Isa, rows: usize, inputs: usize) -> usize {
+        if rows > isa.dispatch(MaxRows) { rows * copied_stride(inputs) } else { 0 }
+    }
+
     /// Runs it on rows of inputs, dense in `src`.
     ///
     /// # Panics
     /// If lengths do not fit, or there is an addend and no [`Sum`] or the other way round.
-    pub(crate) fn run(&self, pool: &mut Pool, src: &[f32], dst: &mut [f32], addend: Option<&[f32]>) {
+    pub(crate) fn run(
+        &self,
+        pool: &mut Pool,
+        src: &[f32],
+        dst: &mut [f32],
+        addend: Option<&[f32]>,
+        scratch: &mut [f32],
+    ) {
         let rows = dst.len() / self.outputs.max(1);
         assert_eq!((src.len(), dst.len()), (rows * self.inputs, rows * self.outputs));
         assert!(addend.is_none_or(|addend| addend.len() == dst.len()));
         assert_eq!(self.post.sum == Sum::None, addend.is_none(), "an addend where none is summed");
-        let width = VECTORS * self.isa.block();
-        let panels = self.outputs.div_ceil(width);
+        let needed = Self::scratch(self.isa, rows, self.inputs);
+        assert!(scratch.len() >= needed);
+        let (src, stride) = match needed {
+            0 => (src, self.inputs),
+            _ => {
+                // Rows that lie a power of two apart push each other out of the cache.
+                let stride = copied_stride(self.inputs);
+                let to = Shards::new(scratch);
+                pool.run(&|index, count| {
+                    for row in part(rows, index, count) {
+                        let from = &src[row * self.inputs..][..self.inputs];
+                        // SAFETY: row `row` of the scratch memory, whose length was checked; this thread's own.
+                        unsafe {
+                            to.get().add(row * stride).copy_from_nonoverlapping(from.as_ptr(), from.len())
+                        };
+                    }
+                });
+                (&*scratch, stride)
+            }
+        };
+        let panels = self.outputs.div_ceil(VECTORS * self.isa.block());
         let dst = Shards::new(dst);
         pool.run(&|index, count| {
             let run = |panels: Range<usize>, rows: Range<usize>| {
                 let addend = addend.map_or(std::ptr::null(), <[f32]>::as_ptr);
-                self.isa.dispatch(Part { of: self, src, dst: dst.get(), addend, panels, rows });
+                self.isa.dispatch(Part { of: self, src, stride, dst: dst.get(), addend, panels, rows });
             };
             // Few panels and many rows: threads share the rows.
-            if panels >= count * 4 || rows < count {
+            if panels >= count * 4 || rows < count * 2 {
                 run(part(panels, index, count), 0..rows)
             } else {
                 run(0..panels, part(rows, index, count))
             }
         });
     }
+}
+
+/// Floats from one copied row to the next: an odd number of cache lines.
+fn copied_stride(inputs: usize) -> usize {
+    let lines = (inputs * size_of::<f32>()).div_ceil(LINE);
+    (lines | 1) * LINE / size_of::<f32>()
 }
 
 fn pack<T: bytemuck::Pod>(
@@ -114,11 +203,24 @@ fn pack<T: bytemuck::Pod>(
 ) -> Packed<T> {
     let width = VECTORS * isa.block();
     let mut packed = Packed::zeroed(outputs.next_multiple_of(width) * inputs);
+    // A few inputs at a time: where the inputs of an output lie side by side, they come from one cache line.
+    const INPUTS: usize = 16;
     for (p, panel) in packed.chunks_exact_mut((width * inputs).max(1)).enumerate() {
         let first = p * width;
-        for (k, to) in panel.chunks_exact_mut(width).enumerate() {
-            for (o, to) in to.iter_mut().enumerate().take(outputs - first) {
-                *to = data[(first + o) * weights.output_stride + k * weights.input_stride];
+        let width_used = width.min(outputs - first);
+        for (k, to) in panel.chunks_mut(width * INPUTS).enumerate() {
+            let k = k * INPUTS;
+            if weights.output_stride == 1 {
+                for (i, to) in to.chunks_exact_mut(width).enumerate() {
+                    let from = first + (k + i) * weights.input_stride;
+                    to[..width_used].copy_from_slice(&data[from..from + width_used]);
+                }
+                continue;
+            }
+            for o in 0..width_used {
+                let from = &data[(first + o) * weights.output_stride + k * weights.input_stride..];
+                let to = to[o..].iter_mut().step_by(width);
+                to.zip(from.iter().step_by(weights.input_stride)).for_each(|(to, from)| *to = *from);
             }
         }
     }
@@ -129,6 +231,8 @@ fn pack<T: bytemuck::Pod>(
 struct Part<'a> {
     of: &'a Dense,
     src: &'a [f32],
+    /// From one row of `src` to the next.
+    stride: usize,
     dst: *mut f32,
     addend: *const f32,
     panels: Range<usize>,
@@ -140,110 +244,182 @@ impl Kernel for Part<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let width = VECTORS * S::LANES;
-        let inputs = self.of.inputs;
-        for panel in self.panels.clone() {
-            match &self.of.panels {
-                Panels::F32(w) => {
-                    let w = w[panel * width * inputs..].as_ptr();
-                    // SAFETY: a panel holds `inputs * VECTORS` vectors.
-                    self.panel(s, panel, |i| unsafe { s.load(w.add(i * S::LANES)) });
+        let size = width * self.of.inputs;
+        if self.rows.len() <= max_rows::<S>() {
+            for panel in self.panels.clone() {
+                let inputs = 0..self.of.inputs;
+                match &self.of.panels {
+                    Panels::F32(w) => self.tile(s, panel, self.rows.clone(), inputs, &w[panel * size..]),
+                    Panels::F16(w) => self.tile(s, panel, self.rows.clone(), inputs, &w[panel * size..]),
                 }
-                Panels::F16(w) => {
-                    let w = w[panel * width * inputs..].as_ptr();
-                    // SAFETY: as above.
-                    self.panel(s, panel, |i| unsafe { s.load_f16(w.add(i * S::LANES)) });
+            }
+            return;
+        }
+        let mut wide = Slice([const { MaybeUninit::uninit() }; SLICE]);
+        let blocks = self.rows.len().div_ceil(BLOCK);
+        for block in 0..blocks {
+            let own = part(self.rows.len(), block, blocks);
+            let rows = self.rows.start + own.start..self.rows.start + own.end;
+            let tiles = rows.len().div_ceil(max_rows::<S>());
+            for panel in self.panels.clone() {
+                // No inputs at all leave the bias.
+                for from in (0..self.of.inputs.max(1)).step_by(SLICE / width) {
+                    let depth = from..self.of.inputs.min(from + SLICE / width);
+                    let slice = panel * size + depth.start * width..panel * size + depth.end * width;
+                    let weights = match &self.of.panels {
+                        Panels::F32(w) => &w[slice],
+                        Panels::F16(w) => widen(s, &w[slice], &mut wide),
+                    };
+                    for i in 0..tiles {
+                        let own = part(rows.len(), i, tiles);
+                        let rows = rows.start + own.start..rows.start + own.end;
+                        self.tile(s, panel, rows, depth.clone(), weights);
+                    }
                 }
             }
         }
     }
 }
 
-impl Part<'_> {
-    #[inline(always)]
-    fn panel<S: Simd>(&self, s: S, panel: usize, weights: impl Fn(usize) -> S::V) {
-        let inputs = self.of.inputs;
-        // One row reads its weights once anyway.
-        let depth = if self.rows.len() == 1 { inputs } else { DEPTH };
-        let mut from = 0;
-        while from < inputs || from == 0 {
-            let depth = from..inputs.min(from + depth.max(1));
-            let mut row = self.rows.start;
-            while const { S::REGISTERS >= 32 } && row + 6 <= self.rows.end {
-                self.tile::<S, 6>(s, panel, row, depth.clone(), &weights);
-                row += 6;
-            }
-            while const { S::REGISTERS >= 16 } && row + 2 <= self.rows.end {
-                self.tile::<S, 2>(s, panel, row, depth.clone(), &weights);
-                row += 2;
-            }
-            while row < self.rows.end {
-                self.tile::<S, 1>(s, panel, row, depth.clone(), &weights);
-                row += 1;
-            }
-            from = depth.end.max(1);
-        }
-    }
+/// A slice of a panel.
+#[repr(align(64))]
+struct Slice([MaybeUninit<f32>; SLICE]);
 
+/// Widens whole vectors.
+#[inline(always)]
+fn widen<'a, S: Simd>(s: S, from: &[f16], to: &'a mut Slice) -> &'a [f32] {
+    assert!(from.len() <= SLICE);
+    let to = to.0.as_mut_ptr().cast::<f32>();
+    for i in (0..from.len() / S::LANES * S::LANES).step_by(S::LANES) {
+        // SAFETY: within both.
+        unsafe { s.store(to.add(i), s.load_f16(from.as_ptr().add(i))) };
+    }
+    // SAFETY: a panel's slice is whole vectors, all of which have been written.
+    unsafe { std::slice::from_raw_parts(to, from.len() / S::LANES * S::LANES) }
+}
+
+impl Part<'_> {
+    /// At most [`max_rows`] rows by the inputs `depth`, whose weights are given.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize>(
+    fn tile<S: Simd, T: Element>(
         &self,
         s: S,
         panel: usize,
-        row: usize,
+        rows: Range<usize>,
         depth: Range<usize>,
-        weights: &impl Fn(usize) -> S::V,
+        weights: &[T],
     ) {
-        let Dense { inputs, outputs, bias, post, .. } = self.of;
-        let first = panel * VECTORS * S::LANES;
+        assert!(weights.len() >= depth.len() * VECTORS * S::LANES);
+        macro_rules! of {
+            ($($r:literal)*) => {
+                match rows.len() {
+                    $($r if const { $r <= max_rows::<S>() } => {
+                        s.vectorize(Tile::<_, $r> { of: self, panel, row: rows.start, depth, weights: weights.as_ptr() })
+                    })*
+                    _ => {}
+                }
+            };
+        }
+        of!(1 2 3 4 5 6);
+    }
+}
+
+/// `R` rows by a panel.
+struct Tile<'a, T, const R: usize> {
+    of: &'a Part<'a>,
+    panel: usize,
+    row: usize,
+    depth: Range<usize>,
+    weights: *const T,
+}
+
+impl<T: Element, const R: usize> Kernel for Tile<'_, T, R> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { of: &Part { of, src, stride, dst, addend, .. }, panel, row, depth, weights } = self;
+        let Dense { inputs, outputs, bias, post, .. } = of;
+        let width = VECTORS * S::LANES;
+        let first = panel * width;
         let place = |r: usize, v: usize| (row + r) * outputs + first + v * S::LANES;
         let lanes = |v: usize| outputs.saturating_sub(first + v * S::LANES).min(S::LANES);
-        let mut acc = [[s.splat(0.0); VECTORS]; R];
+        // As code, not as loops: the sums stay in registers.
+        macro_rules! each {
+            (|$r:ident, $v:ident| $body:block) => {
+                unroll!($r < R, { each!(@ $v $body 0 1 2 3); });
+            };
+            (@ $v:ident $body:block $($vector:literal)*) => {
+                $({
+                    const $v: usize = $vector;
+                    $body
+                })*
+            };
+        }
+        const { assert!(VECTORS == 4) };
         // SAFETY: rows, outputs and inputs are within `src`, `dst`, the addend and the packed bias, whose lengths
-        // `run` has compared; lanes beyond the last output are not touched.
+        // `run` has compared; lanes beyond the last output are not touched; `tile` has compared the weights' length.
         unsafe {
-            for v in 0..VECTORS {
-                let bias = s.load(bias.as_ptr().add(first + v * S::LANES));
-                unroll!(M < R, {
-                    acc[M][v] = if depth.start == 0 {
-                        bias
-                    } else {
-                        s.load_first(self.dst.wrapping_add(place(M, v)), lanes(v))
-                    };
+            let whole = first + width <= *outputs;
+            let load = |p: *const f32, v: usize| if whole { s.load(p) } else { s.load_first(p, lanes(v)) };
+            let mut acc = [[s.splat(0.0); VECTORS]; R];
+            if depth.start == 0 {
+                each!(|M, V| {
+                    acc[M][V] = s.load(bias.as_ptr().add(first + V * S::LANES));
+                });
+            } else {
+                each!(|M, V| {
+                    acc[M][V] = load(dst.wrapping_add(place(M, V)), V);
                 });
             }
-            let src = self.src.as_ptr().add(row * inputs);
-            for k in depth.clone() {
-                let w = [weights(k * 4), weights(k * 4 + 1), weights(k * 4 + 2), weights(k * 4 + 3)];
-                unroll!(M < R, {
-                    let x = s.splat(*src.add(M * inputs + k));
-                    for v in 0..VECTORS {
-                        acc[M][v] = s.mul_add(x, w[v], acc[M][v]);
+            let src = src.as_ptr().add(row * stride + depth.start);
+            for k in 0..depth.len() {
+                let w = weights.add(k * width);
+                for line in 0..(width * size_of::<T>()).div_ceil(LINE) {
+                    s.prefetch(w.wrapping_byte_add(AHEAD + line * LINE));
+                }
+                let mut x = [s.splat(0.0); R];
+                for r in 0..R {
+                    x[r] = s.splat(*src.add(r * stride + k));
+                }
+                for v in 0..VECTORS {
+                    let w = T::load(s, w.add(v * S::LANES));
+                    for r in 0..R {
+                        acc[r][v] = s.mul_add(x[r], w, acc[r][v]);
                     }
-                });
+                }
             }
             let last = depth.end == *inputs;
-            let bounds = post.activation.bounds();
-            let (lo, hi) = bounds.filter(|_| last).unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
-            let sum = if last && bounds.is_some() { post.sum } else { Sum::None };
-            unroll!(M < R, {
-                for v in 0..VECTORS {
-                    let addend = self.addend.wrapping_add(place(M, v));
-                    let mut y = acc[M][v];
-                    if sum == Sum::BeforeActivation {
-                        y = s.add(y, s.load_first(addend, lanes(v)));
-                    }
-                    y = s.min(s.splat(hi), s.max(s.splat(lo), y));
-                    if sum == Sum::AfterActivation {
-                        y = s.add(y, s.load_first(addend, lanes(v)));
-                    }
-                    s.store_first(self.dst.wrapping_add(place(M, v)), y, lanes(v));
-                }
-            });
+            let bounds = post.activation.bounds().filter(|_| last);
+            let sum = if bounds.is_some() { post.sum } else { Sum::None };
+            if sum == Sum::BeforeActivation {
+                each!(|M, V| {
+                    acc[M][V] = s.add(acc[M][V], load(addend.wrapping_add(place(M, V)), V));
+                });
+            }
+            if let Some((lo, hi)) = bounds {
+                let (lo, hi) = (s.splat(lo), s.splat(hi));
+                each!(|M, V| {
+                    acc[M][V] = s.min(hi, s.max(lo, acc[M][V]));
+                });
+            }
+            if sum == Sum::AfterActivation {
+                each!(|M, V| {
+                    acc[M][V] = s.add(acc[M][V], load(addend.wrapping_add(place(M, V)), V));
+                });
+            }
+            if whole {
+                each!(|M, V| {
+                    s.store(dst.wrapping_add(place(M, V)), acc[M][V]);
+                });
+            } else {
+                each!(|M, V| {
+                    s.store_first(dst.wrapping_add(place(M, V)), acc[M][V], lanes(V));
+                });
+            }
             if last && bounds.is_none() {
                 for r in 0..R {
-                    let len = (outputs - first).min(VECTORS * S::LANES);
-                    let (dst, addend) = (self.dst.add(place(r, 0)), self.addend.wrapping_add(place(r, 0)));
-                    post.finish_channels(self.of.isa, dst, addend, first, len);
+                    let (dst, addend) = (dst.add(place(r, 0)), addend.wrapping_add(place(r, 0)));
+                    post.finish_channels(of.isa, dst, addend, first, (outputs - first).min(width));
                 }
             }
         }
@@ -260,7 +436,7 @@ mod tests {
     fn sizes_about_the_blocks_on_every_instruction_set() {
         let mut r = Random(3);
         for case in 0..120 {
-            let rows = r.of(&[1, 1, 2, 3, 6, 7, 13]);
+            let rows = r.of(&[1, 1, 2, 3, 4, 5, 6, 7, 13, 20]);
             let inputs = r.of(&[1, 2, 17, 127, 128, 129, 300]);
             let outputs = r.of(&[1, 7, 8, 15, 16, 17, 33, 64, 65, 130]);
             let src = r.vec(rows * inputs);
@@ -305,7 +481,8 @@ mod tests {
                     let run = |threads| {
                         let mut dst = vec![f32::NAN; rows * outputs];
                         let addend = (sum != Sum::None).then_some(&add[..]);
-                        dense.run(&mut Pool::new(threads), &src, &mut dst, addend);
+                        let mut scratch = vec![f32::NAN; Dense::scratch(isa, rows, inputs)];
+                        dense.run(&mut Pool::new(threads), &src, &mut dst, addend, &mut scratch);
                         dst
                     };
                     let one = run(1);
@@ -323,9 +500,17 @@ mod tests {
     fn speed_of_dense() {
         let isa = Isa::best();
         let mut r = Random(1);
-        for [rows, inputs, outputs] in
-            [[1, 2048, 1000], [1, 25088, 4096], [1, 4096, 4096], [16, 4096, 1024], [128, 1024, 1024]]
-        {
+        for [rows, inputs, outputs] in [
+            [1, 2048, 1000],
+            [1, 25088, 4096],
+            [1, 4096, 4096],
+            [2, 4096, 1024],
+            [5, 4096, 1024],
+            [16, 4096, 1024],
+            [32, 2048, 1000],
+            [128, 1024, 1024],
+            [197, 768, 3072],
+        ] {
             let full = r.vec(inputs * outputs);
             let half: Vec<f16> = full.iter().map(|x| f16::from_f32(*x)).collect();
             let src = r.vec(rows * inputs);
@@ -334,7 +519,8 @@ mod tests {
                 let weights = Weights { data, output_stride: inputs, input_stride: 1 };
                 let dense = Dense::new(isa, [inputs, outputs], weights, PostOps::default());
                 let mut pool = Pool::new(1);
-                let best = best_of(|| dense.run(&mut pool, &src, &mut dst, None));
+                let mut scratch = vec![0.0; Dense::scratch(isa, rows, inputs)];
+                let best = best_of(|| dense.run(&mut pool, &src, &mut dst, None, &mut scratch));
                 let (bytes, flop) = ((inputs * outputs * size) as f64, (2 * rows * inputs * outputs) as f64);
                 println!(
                     "{rows:3} x {inputs:5} x {outputs:4} {:9} {:8.1} us {:6.1} GB/s {:6.1} GFLOP/s",
