@@ -106,7 +106,7 @@ impl BinaryKind {
     }
 
     /// The function on two integers; `None` for a division by zero. Overflow wraps.
-    fn apply_integer(self, a: i64, b: i64) -> Option<i64> {
+    pub fn apply_integer(self, a: i64, b: i64) -> Option<i64> {
         Some(match self {
             Self::Add => a.wrapping_add(b),
             Self::Subtract => a.wrapping_sub(b),

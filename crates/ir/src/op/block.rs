@@ -1,7 +1,7 @@
 //! Blocks of space to channels or batches, and back.
 
 use super::{
-    Inputs, OpError, Operator, Pad, PadMode, PortType,
+    Inputs, OpError, Operator, Pad, PadMode, Places, PortType,
     axes::integers,
     elements::{row_major, strided},
     expect_inputs,
@@ -80,6 +80,30 @@ impl Operator for SpaceToDepth {
             DepthMode::DepthFirst => [0, 1].into_iter().chain(blocks).chain(places).collect(),
         };
         Ok(vec![transposed(&inputs[0].reshaped(view)?, &order)?.reshaped(shape)?])
+    }
+
+    fn places(&self, shape: &[usize], _: &[Option<Tensor>]) -> Option<Places> {
+        let (side, strides) = (self.block_size, row_major(shape));
+        let space = shape.len().checked_sub(2)?;
+        let blocks = side.checked_pow(u32::try_from(space).ok()?)?;
+        let channel = |at: usize| {
+            let (channel, mut block) = match self.mode {
+                DepthMode::BlocksFirst => (at % shape[1], at / shape[1]),
+                DepthMode::DepthFirst => (at / blocks, at % blocks),
+            };
+            let mut place = channel * strides[1] as usize;
+            for stride in strides[2..].iter().rev() {
+                place += block % side * *stride as usize;
+                block /= side;
+            }
+            Some(place)
+        };
+        let mut axes = vec![(0..shape[0]).map(|at| Some(at * strides[0] as usize)).collect()];
+        axes.push((0..shape[1] * blocks).map(channel).collect());
+        for (size, stride) in shape[2..].iter().zip(&strides[2..]) {
+            axes.push((0..size / side).map(|at| Some(at * side * *stride as usize)).collect());
+        }
+        Some(Places { base: 0, axes })
     }
 }
 
@@ -173,6 +197,27 @@ impl Operator for DepthToSpace {
         let mut order = vec![0, channels];
         order.extend((0..space).flat_map(|i| [2 + space + i, first + i]));
         Ok(vec![transposed(&inputs[0].reshaped(view)?, &order)?.reshaped(shape)?])
+    }
+
+    fn places(&self, shape: &[usize], _: &[Option<Tensor>]) -> Option<Places> {
+        let (side, strides) = (self.block_size, row_major(shape));
+        let space = shape.len().checked_sub(2)?;
+        let blocks = side.checked_pow(u32::try_from(space).ok()?)?;
+        let channels = shape[1] / blocks;
+        // Channels of the data from block to block, and from channel to channel of the output.
+        let (block, channel) = match self.mode {
+            DepthMode::BlocksFirst => (channels, 1),
+            DepthMode::DepthFirst => (1, blocks),
+        };
+        let each = strides[1] as usize;
+        let mut axes = vec![(0..shape[0]).map(|at| Some(at * strides[0] as usize)).collect()];
+        axes.push((0..channels).map(|at| Some(at * channel * each)).collect());
+        for axis in 2..shape.len() {
+            let inner = side.pow((shape.len() - 1 - axis) as u32) * block * each;
+            let place = |at: usize| Some(at / side * strides[axis] as usize + at % side * inner);
+            axes.push((0..shape[axis] * side).map(place).collect());
+        }
+        Some(Places { base: 0, axes })
     }
 }
 

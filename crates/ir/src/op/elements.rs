@@ -1,6 +1,6 @@
 //! Elements of any type, moved as bytes: strided copies and choices along an axis.
 
-use super::{OpError, OpErrorKind};
+use super::{OpError, OpErrorKind, Places};
 use crate::{ALIGNMENT, AlignedBytes, ElementType, Tensor, element_count};
 
 /// Zeroed memory for a tensor; an error where its size overflows or the memory isn't there.
@@ -79,6 +79,15 @@ pub(crate) fn strided(
         }
         Ok(Tensor::from_aligned(ty, shape.to_vec(), out)?)
     })
+}
+
+impl Places {
+    /// Of data of `shape`, to as many elements: index `at` along an axis takes from `place(axis, at)` along it.
+    pub(crate) fn along(shape: &[usize], place: impl Fn(usize, usize) -> usize) -> Self {
+        let strides = row_major(shape);
+        let axis = |i: usize| (0..shape[i]).map(|at| Some(place(i, at) * strides[i] as usize)).collect();
+        Self { base: 0, axes: (0..shape.len()).map(axis).collect() }
+    }
 }
 
 /// Size and stride of one dimension.

@@ -1,7 +1,7 @@
 //! Resizing.
 
 use super::{
-    Inputs, OpError, Operator, PortType, axes,
+    Inputs, OpError, Operator, Places, PortType, axes,
     elements::take,
     expect_inputs,
     floats::{Lines, zeros},
@@ -173,42 +173,24 @@ impl Operator for Interpolate {
         Ok(vec![PortType::new(ty, PartialShape::new(dims))])
     }
 
+    fn places(&self, shape: &[usize], parameters: &[Option<Tensor>]) -> Option<Places> {
+        if self.mode != InterpolateMode::Nearest {
+            return None;
+        }
+        let parameters: Option<Vec<Tensor>> = parameters.iter().skip(1).cloned().collect();
+        let mut places = Places::along(shape, |_, at| at);
+        for (axis, taps) in self.taps(shape, &parameters?).ok()? {
+            let stride = shape[axis + 1..].iter().product::<usize>();
+            places.axes[axis] = taps.iter().map(|taps| Some(taps.first()?.0 * stride)).collect();
+        }
+        Some(places)
+    }
+
     fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
         let least = self.axes_input();
         expect_inputs(inputs.len(), least..=least + 1)?;
         let mut data = self.pad(&inputs[0])?;
-        let axes = match inputs.get(least) {
-            Some(axes) => axes::axes_of(axes, data.shape().len())?,
-            None => (0..data.shape().len()).collect(),
-        };
-        let target = &inputs[self.target_input()];
-        self.check_target_type(target.element_type())?;
-        let mut steps = Vec::new();
-        match self.shape_calculation_mode {
-            ShapeCalculation::Sizes => {
-                let sizes = axes::integers(target, "the sizes")?;
-                check_count(sizes.len(), axes.len())?;
-                for (axis, size) in axes.into_iter().zip(sizes) {
-                    let wrong = || OpError::value(format!("the size of axis {axis} is {size}"));
-                    let output = usize::try_from(size).map_err(|_| wrong())?;
-                    let input = data.shape()[axis];
-                    steps.push(Resize { axis, input, output, scale: output as f32 / input as f32 });
-                }
-            }
-            ShapeCalculation::Scales => {
-                for (axis, scale) in axes.iter().zip(scales_of(target, axes.len())?) {
-                    let input = data.shape()[*axis];
-                    let output = scaled(i64::try_from(input).unwrap_or(i64::MAX), scale);
-                    steps.push(Resize { axis: *axis, input, output: output as usize, scale });
-                }
-            }
-        }
-        if let Some(step) = steps.iter().find(|step| step.input == 0 && step.output > 0) {
-            return Err(OpError::shape(format!(
-                "axis {} has no elements to make {} of",
-                step.axis, step.output
-            )));
-        }
+        let mut steps = self.steps(data.shape(), &inputs[1..])?;
         if self.mode == InterpolateMode::Nearest {
             for step in steps {
                 let mut from = positions(step.output)?;
@@ -255,6 +237,9 @@ impl Operator for Interpolate {
     }
 }
 
+/// An axis, and for every element along it those that make it up, with their weights.
+pub type AxisTaps = (usize, Vec<Vec<(usize, f64)>>);
+
 /// What is done along one axis.
 #[derive(Clone, Copy, Debug)]
 struct Resize {
@@ -265,6 +250,70 @@ struct Resize {
 }
 
 impl Interpolate {
+    /// What is done along the axes of (padded) data of `shape`; `parameters` are the inputs behind the data.
+    fn steps(&self, shape: &[usize], parameters: &[Tensor]) -> Result<Vec<Resize>, OpError> {
+        let axes = match parameters.get(self.axes_input() - 1) {
+            Some(axes) => axes::axes_of(axes, shape.len())?,
+            None => (0..shape.len()).collect(),
+        };
+        let target = &parameters[self.target_input() - 1];
+        self.check_target_type(target.element_type())?;
+        let mut steps = Vec::new();
+        match self.shape_calculation_mode {
+            ShapeCalculation::Sizes => {
+                let sizes = axes::integers(target, "the sizes")?;
+                check_count(sizes.len(), axes.len())?;
+                for (axis, size) in axes.into_iter().zip(sizes) {
+                    let wrong = || OpError::value(format!("the size of axis {axis} is {size}"));
+                    let output = usize::try_from(size).map_err(|_| wrong())?;
+                    let input = shape[axis];
+                    steps.push(Resize { axis, input, output, scale: output as f32 / input as f32 });
+                }
+            }
+            ShapeCalculation::Scales => {
+                for (axis, scale) in axes.iter().zip(scales_of(target, axes.len())?) {
+                    let input = shape[*axis];
+                    let output = scaled(i64::try_from(input).unwrap_or(i64::MAX), scale);
+                    steps.push(Resize { axis: *axis, input, output: output as usize, scale });
+                }
+            }
+        }
+        if let Some(step) = steps.iter().find(|step| step.input == 0 && step.output > 0) {
+            return Err(OpError::shape(format!(
+                "axis {} has no elements to make {} of",
+                step.axis, step.output
+            )));
+        }
+        Ok(steps)
+    }
+
+    /// The axes that data of `shape` is resized along, and for every element along such an axis of the output the
+    /// elements of the data that make it up, with their weights. Padding, which is zero, is left out. `parameters`
+    /// are the inputs behind the data.
+    pub fn taps(&self, shape: &[usize], parameters: &[Tensor]) -> Result<Vec<AxisTaps>, OpError> {
+        let least = self.axes_input();
+        expect_inputs(parameters.len() + 1, least..=least + 1)?;
+        let pads = self.pads(shape.len())?;
+        let padded = |(size, [begin, end]): (&usize, &[i64; 2])| size.saturating_add((begin + end) as usize);
+        let padded: Vec<usize> = shape.iter().zip(&pads).map(padded).collect();
+        let mut steps = self.steps(&padded, parameters)?;
+        for axis in (0..shape.len()).filter(|axis| padded[*axis] != shape[*axis]) {
+            if !steps.iter().any(|step| step.axis == axis) {
+                steps.push(Resize { axis, input: padded[axis], output: padded[axis], scale: 1.0 });
+            }
+        }
+        let of_axis = |step: Resize| {
+            let begin = pads[step.axis][0] as usize;
+            let place = |(tap, weight): (usize, f64)| {
+                let tap = tap.checked_sub(begin).filter(|tap| *tap < shape[step.axis])?;
+                Some((tap, weight))
+            };
+            let element = |at: usize| self.weights(step, at).into_iter().filter_map(place).collect();
+            (step.axis, (0..step.output).map(element).collect())
+        };
+        Ok(steps.into_iter().map(of_axis).collect())
+    }
+
     /// The input that holds the axes, when there is one.
     fn axes_input(&self) -> usize {
         match self.form {

@@ -293,6 +293,17 @@ impl From<TensorError> for OpError {
     }
 }
 
+/// Elements of an output as a sum over its axes: the element at an index is the one of the data at `base` and the
+/// sum of the offsets of the index along each axis. Where one of them is `None`, nothing is taken: something is
+/// filled in. Neighbouring axes may stand here as one.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Places {
+    /// An element of the data.
+    pub base: usize,
+    /// The offsets along each axis, in elements.
+    pub axes: Vec<Vec<Option<usize>>>,
+}
+
 /// What every op knows about itself.
 pub trait Operator: Visit {
     /// The type's name in OpenVINO's op sets, `Convolution`.
@@ -308,6 +319,12 @@ pub trait Operator: Visit {
     /// What follows for the elements of the outputs where [`Operator::evaluate`] can't be used, since not all
     /// inputs are known. One entry an output.
     fn infer_values(&self, _inputs: &Inputs) -> Option<Vec<Option<Value>>> {
+        None
+    }
+
+    /// Where the elements of the output come from in data (input 0) of `shape`, for ops that only move them and whose
+    /// moves are so regular. `parameters` are all inputs, as far as they are known. `None` says nothing.
+    fn places(&self, _shape: &[usize], _parameters: &[Option<Tensor>]) -> Option<Places> {
         None
     }
 

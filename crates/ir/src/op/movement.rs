@@ -1,7 +1,7 @@
 //! Elements in another order, or repeated.
 
 use super::{
-    AutoBroadcast, Inputs, OpError, Operator, PortType,
+    AutoBroadcast, Inputs, OpError, Operator, Places, PortType,
     axes::{axis, check_rank, distinct_axes, integers},
     broadcast_shapes,
     elements::{row_major, strided, take},
@@ -168,6 +168,30 @@ impl Operator for Broadcast {
         Ok(vec![strided(data, 0, &shape, &strides)?])
     }
 
+    fn places(&self, shape: &[usize], parameters: &[Option<Tensor>]) -> Option<Places> {
+        let target = integers(parameters[1].as_ref()?, "the target").ok()?;
+        let target: Vec<usize> =
+            target.into_iter().map(|size| usize::try_from(size).ok()).collect::<Option<_>>()?;
+        let rank = target.len().max(shape.len());
+        let axes = match self.mode {
+            BroadcastMode::Explicit => {
+                let axes = integers(parameters[2].as_ref()?, "the axes mapping").ok()?;
+                mapped_axes(&axes, shape.len(), rank).ok()?
+            }
+            BroadcastMode::Numpy | BroadcastMode::Bidirectional => (rank - shape.len()..rank).collect(),
+        };
+        let (mut sizes, mut wanted) = (vec![1; rank], vec![1; rank]);
+        axes.iter().zip(shape).for_each(|(axis, size)| sizes[*axis] = *size);
+        wanted[rank - target.len()..].copy_from_slice(&target);
+        let mut places = Places::along(&sizes, |_, at| at);
+        for (axis, count) in places.axes.iter_mut().zip(wanted) {
+            if axis.len() == 1 {
+                *axis = axis.repeat(count);
+            }
+        }
+        Some(places)
+    }
+
     fn moves(&self, input: usize) -> bool {
         input == 0
     }
@@ -252,6 +276,19 @@ impl Operator for Tile {
         Ok(vec![strided(&inputs[0], 0, &view, &strides)?.reshaped(shape)?])
     }
 
+    fn places(&self, shape: &[usize], parameters: &[Option<Tensor>]) -> Option<Places> {
+        let mut repeats = integers(parameters[1].as_ref()?, "the repeats").ok()?;
+        let mut sizes = shape.to_vec();
+        let rank = sizes.len().max(repeats.len());
+        repeats.splice(0..0, std::iter::repeat_n(1, rank - repeats.len()));
+        sizes.splice(0..0, std::iter::repeat_n(1, rank - sizes.len()));
+        let mut places = Places::along(&sizes, |_, at| at);
+        for (axis, count) in places.axes.iter_mut().zip(repeats) {
+            *axis = axis.repeat(usize::try_from(count).ok()?);
+        }
+        Some(places)
+    }
+
     fn moves(&self, input: usize) -> bool {
         input == 0
     }
@@ -303,6 +340,17 @@ impl Operator for Roll {
             data = take(&data, axis, &from, None)?;
         }
         Ok(vec![data])
+    }
+
+    fn places(&self, shape: &[usize], parameters: &[Option<Tensor>]) -> Option<Places> {
+        let known = |i: usize| integers(parameters[i].as_ref()?, "a shift").ok();
+        let (by, axes) = (known(1)?, known(2)?);
+        let mut shifts = vec![0i128; shape.len()];
+        for (i, value) in axes.into_iter().enumerate() {
+            shifts[axis(value, shape.len()).ok()?] += i128::from(*by.get(i.min(by.len().checked_sub(1)?))?);
+        }
+        let place = |i: usize, at: usize| (at as i128 - shifts[i]).rem_euclid(shape[i] as i128) as usize;
+        Some(Places::along(shape, place))
     }
 
     fn moves(&self, input: usize) -> bool {
@@ -432,6 +480,15 @@ impl Operator for ShuffleChannels {
         let each = shape[axis] / self.group;
         let from: Vec<_> = (0..shape[axis]).map(|i| Some(i % self.group * each + i / self.group)).collect();
         Ok(vec![take(&inputs[0], axis, &from, None)?])
+    }
+
+    fn places(&self, shape: &[usize], _: &[Option<Tensor>]) -> Option<Places> {
+        let axis = axis(self.axis, shape.len()).ok()?;
+        let each = shape[axis] / self.group;
+        Some(Places::along(
+            shape,
+            |i, at| if i == axis { at % self.group * each + at / self.group } else { at },
+        ))
     }
 
     fn moves(&self, input: usize) -> bool {

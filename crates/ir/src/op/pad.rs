@@ -1,9 +1,9 @@
 //! Elements put around a tensor.
 
 use super::{
-    Inputs, OpError, Operator, PortType,
+    Inputs, OpError, Operator, Places, PortType,
     axes::integers,
-    elements::{allocate, check_fits, take},
+    elements::{allocate, check_fits, row_major, take},
     output_shapes,
 };
 use crate::{
@@ -130,6 +130,19 @@ impl Operator for Pad {
             }
         }
         Ok(vec![data])
+    }
+
+    fn places(&self, shape: &[usize], parameters: &[Option<Tensor>]) -> Option<Places> {
+        let pads = |i: usize| integers(parameters[i].as_ref()?, "the pads").ok();
+        let (begin, end) = (pads(1)?, pads(2)?);
+        let strides = row_major(shape);
+        let axis = |axis: usize| {
+            let (size, begin) = (i64::try_from(shape[axis]).ok()?, *begin.get(axis)?);
+            let count = size.checked_add(begin)?.checked_add(*end.get(axis)?)?;
+            let place = |i: i64| Some(self.source(i - begin, size)? * strides[axis] as usize);
+            Some((0..count).map(place).collect())
+        };
+        Some(Places { base: 0, axes: (0..shape.len()).map(axis).collect::<Option<_>>()? })
     }
 
     fn moves(&self, input: usize) -> bool {

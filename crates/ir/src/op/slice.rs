@@ -1,7 +1,7 @@
 //! Regions of a tensor.
 
 use super::{
-    Inputs, OpError, Operator, PortType,
+    Inputs, OpError, Operator, Places, PortType,
     axes::{check_rank, distinct_axes, integers},
     elements::{row_major, strided},
     output_shapes,
@@ -122,6 +122,31 @@ fn evaluate_steps(data: &Tensor, steps: &[Step], shape: Vec<usize>) -> Result<Te
     strided(data, start as usize, &shape, &strides)
 }
 
+/// The same as [`Places`] of data of `shape`.
+fn places_of(shape: &[usize], steps: &[Step]) -> Option<Places> {
+    let own = row_major(shape);
+    let (mut places, mut axis) = (Places::default(), 0);
+    for step in steps {
+        match *step {
+            Step::New => places.axes.push(vec![Some(0)]),
+            Step::Keep(region) => {
+                let (size, stride) = (i64::try_from(shape[axis]).ok()?, region.stride?);
+                let (first, count) = span(size, region.begin.value()?, region.end.value()?, stride);
+                let place = |i: i64| usize::try_from(first + i * stride).map(|at| at * own[axis] as usize);
+                places.axes.push((0..count).map(|i| place(i).ok()).collect());
+                axis += 1;
+            }
+            Step::Shrink(begin) => {
+                let at = begin.value()?;
+                let at = if at < 0 { at + shape[axis] as i64 } else { at };
+                places.base += usize::try_from(at).ok()? * own[axis] as usize;
+                axis += 1;
+            }
+        }
+    }
+    Some(places)
+}
+
 /// Slices with TensorFlow's masks. Inputs: data, begin, end, optionally strides. A mask element of 1 applies.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct StridedSlice {
@@ -172,6 +197,13 @@ impl Operator for StridedSlice {
         )?;
         let steps = self.steps(inputs[0].shape().len(), &entries)?;
         Ok(vec![evaluate_steps(&inputs[0], &steps, shape)?])
+    }
+
+    fn places(&self, shape: &[usize], parameters: &[Option<Tensor>]) -> Option<Places> {
+        let known = |i: usize| integers(parameters[i].as_ref()?, "a bound").ok();
+        let strides = if parameters.len() > 3 { Some(known(3)?) } else { None };
+        let entries = regions(&exactly(&known(1)?), &exactly(&known(2)?), strides.as_deref()).ok()?;
+        places_of(shape, &self.steps(shape.len(), &entries).ok()?)
     }
 
     fn moves(&self, input: usize) -> bool {
@@ -348,6 +380,14 @@ impl Operator for Slice {
         let entries = regions(&exactly(&begin), &exactly(&end), Some(&strides))?;
         let steps = along_axes(inputs[0].shape().len(), &entries, &axes)?;
         Ok(vec![evaluate_steps(&inputs[0], &steps, shape)?])
+    }
+
+    fn places(&self, shape: &[usize], parameters: &[Option<Tensor>]) -> Option<Places> {
+        let known = |i: usize| integers(parameters[i].as_ref()?, "a bound").ok();
+        let (begin, end, strides) = (known(1)?, known(2)?, known(3)?);
+        let axes = if parameters.len() > 4 { known(4)? } else { (0..begin.len() as i64).collect() };
+        let entries = regions(&exactly(&begin), &exactly(&end), Some(&strides)).ok()?;
+        places_of(shape, &along_axes(shape.len(), &entries, &axes).ok()?)
     }
 
     fn moves(&self, input: usize) -> bool {
