@@ -5,7 +5,7 @@ use crate::{
     arena::{self, Buffer},
     config::{Settings, processors},
     isa::Isa,
-    kernels::layout,
+    kernels::{layout, movement::Movement},
     plan::{Answer, Base, Io, Place, Plan, Routine, Row, Step},
     pool::Pool,
 };
@@ -321,15 +321,13 @@ impl<'m> Builder<'m> {
             }
             Layout::Permuted(order) => {
                 let copy = self.push(ty, &shape, Layout::Plain, Storage::Buffer);
-                let strides = permuted_strides(&shape, &order);
-                let size = ty.bits() / 8;
+                let axis =
+                    |(size, stride): (&usize, usize)| (0..*size).map(|i| (i * stride) as isize).collect();
+                let tables: Vec<Vec<isize>> =
+                    shape.iter().zip(permuted_strides(&shape, &order)).map(axis).collect();
+                let movement = Movement::new(ty.bits() / 8, 0, &tables);
                 self.reorder(node, value, copy, move |io, pool| {
-                    match size {
-                        1 => layout::gather::<u8>(pool, io.input(0), io.out(), &shape, &strides),
-                        2 => layout::gather::<u16>(pool, io.input(0), io.out(), &shape, &strides),
-                        4 => layout::gather::<u32>(pool, io.input(0), io.out(), &shape, &strides),
-                        _ => layout::gather::<u64>(pool, io.input(0), io.out(), &shape, &strides),
-                    }
+                    movement.run(pool, io.input(0), io.out(), &[]);
                     Ok(())
                 });
                 copy

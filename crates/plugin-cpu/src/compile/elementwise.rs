@@ -1,12 +1,11 @@
 //! Functions of elements: unary, binary, scale and shift, with what joins them.
 
 use super::{
-    build::{Builder, Draft, Layout, ValueId, dims4},
+    build::{Builder, Draft, Layout, dims4},
     fuse::{self, Fused},
 };
 use crate::kernels::{
     eltwise::{Combine, Elementwise, Reach},
-    layout,
     post::{Activation, Sum},
 };
 use ir::{
@@ -22,8 +21,7 @@ pub(crate) fn affine(builder: &Builder, id: NodeId) -> Option<(Port, Fused)> {
     Some((data, Fused { scale, shift, sum, addend: None, activation, output: id.into() }))
 }
 
-/// A function of two tensors that there is a kernel for: the first, the second, and how. A tensor
-/// whose shape is not the output's, where it goes element by element, has to be spread out.
+/// A function of two tensors that there is a kernel for: the first, which has the output's shape, the second, and how.
 pub(crate) fn binary(builder: &Builder, id: NodeId) -> Option<(Port, Port, Combine, Reach)> {
     let node = builder.model.node(id);
     let Op::Binary(binary) = &node.op else { return None };
@@ -69,8 +67,7 @@ pub(crate) fn binary(builder: &Builder, id: NodeId) -> Option<(Port, Port, Combi
     match (reach(a, b), reach(b, a)) {
         (Some(reach), _) => Some((a, b, straight, reach)),
         (None, Some(reach)) => Some((b, a, swapped, reach)),
-        // Both are spread out to the output's shape first.
-        (None, None) => Some((a, b, straight, Reach::Elements)),
+        (None, None) => None,
     }
 }
 
@@ -119,11 +116,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let take = |builder: &mut Builder, port: Port| {
         if blocked { builder.blocked(id, port) } else { builder.plain(id, port) }
     };
-    let take_whole = |builder: &mut Builder, port: Port| match builder.shape_of(port) == shape {
-        true => take(builder, port),
-        false => spread(builder, id, port, &shape),
-    };
-    let mut inputs = vec![take_whole(builder, data)];
+    let mut inputs = vec![take(builder, data)];
     let reach = second.map_or(Reach::Absent, |(_, reach)| reach);
     if let Some((port, reach)) = second {
         let value = match reach {
@@ -132,7 +125,6 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
                 // The first element is the first whatever the layout.
                 builder.view(value, &[1], Layout::Plain)
             }
-            Reach::Elements => take_whole(builder, port),
             _ => take(builder, port),
         };
         inputs.push(value);
@@ -178,32 +170,4 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         },
     );
     Some(())
-}
-
-/// What comes out of `port`, repeated to `shape` by numpy's rules, row-major.
-fn spread(builder: &mut Builder, id: NodeId, port: Port, shape: &[usize]) -> ValueId {
-    let own = builder.shape_of(port);
-    let input = builder.plain(id, port);
-    let output = builder.new_value(shape, Layout::Plain);
-    let mut strides = vec![0; shape.len()];
-    let mut stride = 1;
-    for (size, to) in own.iter().rev().zip(strides.iter_mut().rev()) {
-        *to = if *size == 1 { 0 } else { stride };
-        stride *= size;
-    }
-    let shape = shape.to_vec();
-    builder.step(
-        id,
-        Draft {
-            exec_type: "spread_any".to_owned(),
-            inputs: vec![input],
-            outputs: vec![output],
-            in_place: None,
-            routine: Box::new(move |io, pool| {
-                layout::gather::<u32>(pool, io.input(0), io.out(), &shape, &strides);
-                Ok(())
-            }),
-        },
-    );
-    output
 }

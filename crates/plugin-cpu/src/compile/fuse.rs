@@ -1,7 +1,7 @@
 //! Which nodes join which: what follows a convolution, a product or an elementwise node while its tile is at hand,
 //! and padding that a window takes over.
 
-use super::{build::Builder, convolution, elementwise, pooling, product};
+use super::{build::Builder, convolution, deconvolution, elementwise, pooling, product, volume};
 use crate::kernels::post::{Activation, Sum};
 use ir::{
     ElementType, Node, NodeId, Op, Port,
@@ -125,6 +125,10 @@ pub(crate) fn find(builder: &mut Builder, order: &[NodeId]) {
         } else if product::shape(builder, *id).is_some() {
             let axis = builder.shape_of((*id).into()).len() - 1;
             follow(builder, *id, Fused::new((*id).into()), axis, true)
+        } else if deconvolution::takes(builder, *id) || volume::takes(builder, *id) {
+            // These are several convolutions, of which none has the whole addend.
+            follow(builder, *id, Fused::new((*id).into()), 1, true)
+                .filter(|(fused, _)| fused.sum == Sum::None)
         } else if let Some((_, fused)) = elementwise::affine(builder, *id) {
             follow(builder, *id, fused, 1, true)
         } else if elementwise::binary(builder, *id).is_some() {

@@ -11,8 +11,19 @@
 mod build;
 mod constants;
 mod convolution;
+mod deconvolution;
 mod elementwise;
 mod fuse;
+mod interpolate;
+mod matmul;
+mod movement;
+mod normalization;
+#[cfg(test)]
+mod op_speed;
+#[cfg(test)]
+mod op_tests;
+mod picks;
+mod pointwise;
 mod pooling;
 mod product;
 mod reduction;
@@ -20,6 +31,7 @@ mod reference;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod volume;
 
 use crate::{config::Settings, isa::Isa, plan::Plan};
 use build::Builder;
@@ -66,17 +78,41 @@ pub(crate) fn lower_for(isa: Isa, model: &Model, settings: &Settings) -> DeviceR
 
 /// Adds the steps of a node and of those that join it.
 fn node_steps(builder: &mut Builder, id: NodeId) {
+    let outputs: Vec<_> = (0..builder.model.node(id).outputs().len()).map(|i| id.output(i)).collect();
+    if outputs.iter().all(|port| builder.shape_of(*port).contains(&0)) {
+        // There is nothing to compute.
+        for port in outputs {
+            let empty = builder.plain_value(port);
+            builder.define(port, empty);
+        }
+        return;
+    }
     let done = match builder.model.node(id).op {
-        Op::Convolution(_) | Op::GroupConvolution(_) => convolution::lower(builder, id),
-        Op::MatMul(_) => product::lower(builder, id),
-        Op::MaxPool(_) | Op::MaxPool8(_) | Op::AvgPool(_) => pooling::lower(builder, id),
+        Op::Convolution(_) | Op::GroupConvolution(_) => {
+            convolution::lower(builder, id).or_else(|| volume::lower(builder, id))
+        }
+        Op::ConvolutionBackpropData(_) | Op::GroupConvolutionBackpropData(_) => {
+            deconvolution::lower(builder, id)
+        }
+        Op::MatMul(_) => product::lower(builder, id).or_else(|| matmul::lower(builder, id)),
+        Op::MaxPool(_) | Op::MaxPool8(_) | Op::AvgPool(_) => {
+            pooling::lower(builder, id).or_else(|| pooling::any(builder, id))
+        }
         Op::Reduce(_) => reduction::lower(builder, id),
         Op::Softmax(_) => reduction::softmax(builder, id),
         Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => shape::reinterpret(builder, id),
         Op::Transpose(_) => shape::transpose(builder, id),
+        Op::Lrn(_) => normalization::local_response(builder, id),
+        Op::Mvn(_) | Op::MvnSpatial(_) | Op::NormalizeL2(_) | Op::LogSoftmax(_) => {
+            normalization::lower(builder, id)
+        }
+        Op::Interpolate(_) => interpolate::lower(builder, id).or_else(|| movement::lower(builder, id)),
         Op::Concat(_) => shape::concat(builder, id),
         Op::Split(_) | Op::VariadicSplit(_) => shape::split(builder, id),
-        _ => elementwise::lower(builder, id),
+        _ => elementwise::lower(builder, id)
+            .or_else(|| pointwise::lower(builder, id))
+            .or_else(|| movement::lower(builder, id))
+            .or_else(|| picks::lower(builder, id)),
     };
     if done.is_none() {
         reference::lower(builder, id);

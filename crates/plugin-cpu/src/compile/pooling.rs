@@ -4,8 +4,11 @@ use super::{
     build::{Builder, Draft, Layout, dims4},
     fuse::{self, Padding},
 };
-use crate::kernels::pooling::{self, PoolShape, Reduction};
-use ir::{NodeId, Op, op::Window};
+use crate::kernels::{
+    pooling::{self, PoolShape, Reduction},
+    pooling_any,
+};
+use ir::{ElementType, NodeId, Op, op::Window};
 
 fn geometry(builder: &Builder, id: NodeId, more: Option<&Padding>) -> Option<PoolShape> {
     let node = builder.model.node(id);
@@ -92,6 +95,62 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
             in_place: None,
             routine: Box::new(move |io, pool| {
                 pooling::run(isa, pool, &shape, io.input(0), io.out());
+                Ok(())
+            }),
+        },
+    );
+    Some(())
+}
+
+/// A pool of any rank, or with positions, on row-major data.
+pub(crate) fn any(builder: &mut Builder, id: NodeId) -> Option<()> {
+    let node = builder.model.node(id);
+    let data = node.inputs()[0];
+    let shape = builder.shape_of(data);
+    let output_shape = builder.shape_of(id.into());
+    if builder.model.ty(data).element_type != ElementType::F32
+        || shape.contains(&0)
+        || output_shape.contains(&0)
+        || fuse::taken_padding(builder, node).is_some()
+    {
+        return None;
+    }
+    let (windows, reduction) = match &node.op {
+        Op::MaxPool(op) => (op.windows(&shape).ok()?, Reduction::Max),
+        Op::MaxPool8(op) if builder.model.consumers(id.output(1)).is_empty() => {
+            (op.windows(&shape).ok()?, Reduction::Max)
+        }
+        Op::AvgPool(op) => {
+            let windows = op.windows(&shape).ok()?;
+            let padded = windows.iter().any(|window| window.pad_begin != 0 || window.pad_end != 0);
+            let whole = windows.iter().map(|window| window.kernel).product();
+            let mean = if !op.exclude_pad && padded { Reduction::SumOver(whole) } else { Reduction::Mean };
+            (windows, mean)
+        }
+        _ => return None,
+    };
+    let empty = |window: &Window| (0..window.output).any(|at| window.taps(at).is_empty());
+    if windows.len() > 3 || windows.iter().any(empty) {
+        return None;
+    }
+    let flat = Window { input: 1, kernel: 1, stride: 1, dilation: 1, pad_begin: 0, pad_end: 0, output: 1 };
+    let mut all = [flat; 3];
+    all[3 - windows.len()..].copy_from_slice(&windows);
+    let planes = shape[0] * shape[1];
+    let input = builder.plain(id, data);
+    let output = builder.plain_value(id.into());
+    builder.define(id.into(), output);
+    let isa = builder.isa;
+    let kind = if reduction == Reduction::Max { "max" } else { "avg" };
+    builder.step(
+        id,
+        Draft {
+            exec_type: format!("{kind}_any_{}_f32", isa.name()),
+            inputs: vec![input],
+            outputs: vec![output],
+            in_place: None,
+            routine: Box::new(move |io, pool| {
+                pooling_any::run(isa, pool, reduction, planes, &all, io.input(0), io.out());
                 Ok(())
             }),
         },

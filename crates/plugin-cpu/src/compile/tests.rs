@@ -9,34 +9,39 @@ use ir::{
 };
 use std::sync::atomic::AtomicBool;
 
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         self.0 >> 33
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         self.next() as usize % n
     }
 
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(super) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
-    /// Numbers from -1 to 1, or bytes.
-    fn input(&mut self, ty: &PortType) -> Tensor {
+    /// Numbers from -1 to 1, bytes, or truths.
+    pub(super) fn input(&mut self, ty: &PortType) -> Tensor {
         let shape = ty.shape.sizes().unwrap();
         if ty.element_type == ElementType::F32 {
             return self.tensor(&shape);
         }
-        let bytes: Vec<f64> = (0..shape.iter().product()).map(|_| self.below(256) as f64).collect();
-        Tensor::from_f64s(ty.element_type, &shape, &bytes).unwrap()
+        let most = if ty.element_type == ElementType::Boolean { 2 } else { 256 };
+        let numbers: Vec<f64> = (0..shape.iter().product()).map(|_| self.below(most) as f64).collect();
+        Tensor::from_f64s(ty.element_type, &shape, &numbers).unwrap()
     }
 
     /// Numbers from -1 to 1.
-    fn tensor(&mut self, shape: &[usize]) -> Tensor {
+    pub(super) fn tensor(&mut self, shape: &[usize]) -> Tensor {
         let n: usize = shape.iter().product();
         let numbers: Vec<f32> = (0..n).map(|_| self.below(2001) as f32 / 1000.0 - 1.0).collect();
         Tensor::from_slice(shape, &numbers).unwrap()
@@ -44,49 +49,49 @@ impl Random {
 }
 
 /// A network under construction.
-struct Net {
-    model: Model,
-    random: Random,
+pub(super) struct Net {
+    pub(super) model: Model,
+    pub(super) random: Random,
 }
 
 impl Net {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self { model: Model::new("net"), random: Random(seed) }
     }
 
-    fn input(&mut self, shape: &str) -> Port {
+    pub(super) fn input(&mut self, shape: &str) -> Port {
         self.model.add_parameter("x", ElementType::F32, shape.parse().unwrap()).into()
     }
 
-    fn add(&mut self, op: impl Into<Op>, inputs: &[Port]) -> Port {
+    pub(super) fn add(&mut self, op: impl Into<Op>, inputs: &[Port]) -> Port {
         let op = op.into();
         let name = format!("{}_{}", op.type_name(), self.model.len());
         self.model.add(name, op, inputs).unwrap().into()
     }
 
-    fn result(&mut self, port: Port) -> NodeId {
+    pub(super) fn result(&mut self, port: Port) -> NodeId {
         let name = format!("out_{}", self.model.results().len());
         self.model.add_result(name, port).unwrap()
     }
 
-    fn shape(&self, port: Port) -> Vec<usize> {
+    pub(super) fn shape(&self, port: Port) -> Vec<usize> {
         self.model.ty(port).shape.sizes().unwrap()
     }
 
-    fn constant(&mut self, shape: &[usize]) -> Port {
+    pub(super) fn constant(&mut self, shape: &[usize]) -> Port {
         let tensor = self.random.tensor(shape);
         self.model.add_constant("c", tensor).into()
     }
 
-    fn integers(&mut self, values: &[i64]) -> Port {
+    pub(super) fn integers(&mut self, values: &[i64]) -> Port {
         self.model.add_constant("i", Tensor::from_i64s(values)).into()
     }
 
-    fn binary(&mut self, kind: BinaryKind, a: Port, b: Port) -> Port {
+    pub(super) fn binary(&mut self, kind: BinaryKind, a: Port, b: Port) -> Port {
         self.add(Binary::new(kind), &[a, b])
     }
 
-    fn conv(&mut self, x: Port, channels: usize, kernel: usize, stride: usize) -> Port {
+    pub(super) fn conv(&mut self, x: Port, channels: usize, kernel: usize, stride: usize) -> Port {
         let inputs = self.shape(x)[1];
         // As networks have them: the sum of products stays in range.
         let scale = 1.0 / ((inputs * kernel * kernel) as f32).sqrt();
@@ -179,7 +184,7 @@ impl Net {
         }
     }
 
-    fn transpose(&mut self, x: Port, order: &[i64]) -> Port {
+    pub(super) fn transpose(&mut self, x: Port, order: &[i64]) -> Port {
         let order = self.integers(order);
         self.add(Transpose, &[x, order])
     }
@@ -215,7 +220,7 @@ fn run(isa: Isa, threads: usize, model: &Model, inputs: &[Tensor]) -> (Vec<Vec<u
 }
 
 /// Compares plans with the reference, on every instruction set, with one thread and with two.
-fn check(net: &mut Net, what: &str) -> Vec<ProfileRow> {
+pub(super) fn check(net: &mut Net, what: &str) -> Vec<ProfileRow> {
     let model = &net.model;
     let inputs: Vec<Tensor> =
         model.parameters().iter().map(|id| net.random.input(model.ty((*id).into()))).collect();

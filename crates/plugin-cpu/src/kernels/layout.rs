@@ -66,46 +66,6 @@ pub(crate) fn unblock(isa: Isa, pool: &mut Pool, src: &[f32], dst: &mut [f32], [
     });
 }
 
-/// Elements with any strides to row-major.
-pub(crate) fn gather<T: bytemuck::Pod + Send + Sync>(
-    pool: &mut Pool,
-    src: &[T],
-    dst: &mut [T],
-    shape: &[usize],
-    strides: &[usize],
-) {
-    let Some((width, outer)) = shape.split_last() else {
-        dst.copy_from_slice(src);
-        return;
-    };
-    if dst.is_empty() {
-        return;
-    }
-    let step = strides[outer.len()];
-    assert_eq!(dst.len(), shape.iter().product());
-    let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for row in part(outer.iter().product(), index, count) {
-            let (mut rest, mut from) = (row, 0);
-            for (size, stride) in outer.iter().zip(strides).rev() {
-                from += rest % size * stride;
-                rest /= size;
-            }
-            // SAFETY: row `row`, within `dst` and this thread's own.
-            let to = unsafe { std::slice::from_raw_parts_mut(out.get().add(row * width), *width) };
-            if step == 1 {
-                to.copy_from_slice(&src[from..from + width]);
-            } else if step == 0 {
-                to.fill(src[from]);
-            } else {
-                for (x, to) in to.iter_mut().enumerate() {
-                    *to = src[from + x * step];
-                }
-            }
-        }
-    });
-}
-
 /// Copies a run of `length` bytes from each row of `src` to each row of `dst`; a row is (its bytes, where in it the
 /// run begins).
 pub(crate) fn copy_rows(
