@@ -7,7 +7,7 @@ use super::{
 use crate::{
     isa::Isa,
     kernels::{
-        conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+        conv::{Addend, Algorithm, Blocked, BlockedMut, Conv, ConvShape},
         conv_image::{ImageConv, ImageLayout, Pixels},
         post::{PostOps, Sum},
     },
@@ -153,12 +153,12 @@ fn on_image(
 }
 
 fn on_blocks(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Runner {
-    let conv = Conv::new(isa, shape, weights, post);
+    let conv = Conv::new(isa, shape, Algorithm::exact(&shape), weights, post);
     let name = conv.name();
     let [h, w] = shape.input;
     let batch_stride = shape.in_channels.next_multiple_of(isa.block()) * h * w;
     let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
-        conv.run(pool, Blocked { data: io.input(0), batch_stride }, dst, addend);
+        conv.run(pool, Blocked { data: io.input(0), batch_stride }, dst, addend, &mut []);
     };
     (name, Box::new(run))
 }

@@ -4,6 +4,7 @@ use super::{
     conv_tile::{AnyStep, Blocks, Column, Tile, TileFn, max_pixels, tile},
     depthwise::Depthwise,
     post::{PostOps, Sum},
+    winograd::{Cut, Winograd},
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
@@ -11,6 +12,8 @@ use crate::{
     pool::{Pool, Shards, part},
 };
 use std::ops::Range;
+
+pub(crate) use super::winograd::Size;
 
 /// The geometry of a two-dimensional convolution (one dimension is a height of one).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,28 +75,66 @@ pub(super) type Floats = Packed<f32>;
 /// group it stays in the second-level cache (1 MiB here, rarely less than 512 KiB).
 const CHUNK_BYTES: usize = 320 << 10;
 
+/// How a convolution is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Algorithm {
+    /// By the definition, in register tiles.
+    Direct,
+    /// Each channel by itself.
+    Depthwise,
+    /// In tiles of so many outputs, by Winograd's algorithm.
+    Winograd(Size),
+}
+
+impl Algorithm {
+    /// The one that follows the definition.
+    pub(crate) fn exact(shape: &ConvShape) -> Self {
+        match shape.groups == shape.in_channels && shape.groups == shape.out_channels {
+            true => Self::Depthwise,
+            false => Self::Direct,
+        }
+    }
+
+    /// Elements of scratch memory that it needs on so many threads.
+    pub(crate) fn scratch(self, isa: Isa, shape: &ConvShape, threads: usize) -> usize {
+        match self {
+            Self::Winograd(size) => Cut::new(isa, *shape, size).scratch(threads),
+            _ => 0,
+        }
+    }
+}
+
 /// A convolution, ready to run.
 pub(crate) struct Conv(Kind);
 
 enum Kind {
     Direct(Box<Direct>),
     Depthwise(Box<Depthwise>),
+    Winograd(Box<Winograd>),
 }
 
 impl Conv {
     /// Packs the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`.
     ///
     /// # Panics
-    /// If the lengths do not fit the shape.
-    pub(crate) fn new(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Self {
+    /// If the lengths do not fit the shape, or the algorithm does not.
+    pub(crate) fn new(
+        isa: Isa,
+        shape: ConvShape,
+        algorithm: Algorithm,
+        weights: &[f32],
+        post: PostOps,
+    ) -> Self {
         let terms = shape.in_channels / shape.groups * shape.kernel[0] * shape.kernel[1];
         assert_eq!(weights.len(), shape.out_channels * terms, "weights of {shape:?}");
         assert!(post.bias.as_ref().is_none_or(|bias| bias.len() == shape.out_channels));
-        if shape.groups == shape.in_channels && shape.groups == shape.out_channels {
-            Self(Kind::Depthwise(Box::new(Depthwise::new(isa, shape, weights, post))))
-        } else {
-            Self(Kind::Direct(Box::new(Direct::new(isa, shape, weights, post))))
-        }
+        Self(match algorithm {
+            Algorithm::Direct => Kind::Direct(Box::new(Direct::new(isa, shape, weights, post))),
+            Algorithm::Depthwise => Kind::Depthwise(Box::new(Depthwise::new(isa, shape, weights, post))),
+            Algorithm::Winograd(size) => {
+                Kind::Winograd(Box::new(Winograd::new(Cut::new(isa, shape, size), weights, post)))
+            }
+        })
     }
 
     /// The name of the kernel, for profiles.
@@ -102,18 +143,28 @@ impl Conv {
             Kind::Direct(direct) if direct.shape.kernel == [1, 1] => "direct_1x1",
             Kind::Direct(_) => "direct",
             Kind::Depthwise(_) => "depthwise",
+            Kind::Winograd(winograd) => winograd.name(),
         }
     }
 
-    /// Runs it: `src` is `[batch, in_channels, input]`, `dst` `[batch, out_channels, output]`, both blocked.
+    /// Runs it: `src` is `[batch, in_channels, input]`, `dst` `[batch, out_channels, output]`, both blocked. `scratch`
+    /// is what [`Algorithm::scratch`] says.
     ///
     /// # Panics
     /// If a slice is too short; if there is an addend and no [`Sum`] or the other way round; if what the output
     /// holds is to be added after a function other than bounds.
-    pub(crate) fn run(&self, pool: &mut Pool, src: Blocked, dst: BlockedMut, addend: Addend) {
+    pub(crate) fn run(
+        &self,
+        pool: &mut Pool,
+        src: Blocked,
+        dst: BlockedMut,
+        addend: Addend,
+        scratch: &mut [f32],
+    ) {
         let (shape, isa) = match &self.0 {
             Kind::Direct(direct) => (&direct.shape, direct.isa),
             Kind::Depthwise(depthwise) => (&depthwise.shape, depthwise.isa),
+            Kind::Winograd(winograd) => (&winograd.cut.shape, winograd.cut.isa),
         };
         let fits = |len: usize, stride: usize, channels: usize, [h, w]: [usize; 2]| {
             let image = channels.next_multiple_of(isa.block()) * h * w;
@@ -124,6 +175,7 @@ impl Conv {
         match &self.0 {
             Kind::Direct(direct) => direct.run(pool, src, dst, addend),
             Kind::Depthwise(depthwise) => depthwise.run(pool, src, dst, addend),
+            Kind::Winograd(winograd) => winograd.run(pool, src, dst, addend, scratch),
         }
     }
 }
@@ -426,6 +478,44 @@ impl<'a> Target<'a> {
             Addend::Of(addend) => Some(addend.data[image * addend.batch_stride + place..].as_ptr()),
             Addend::Output => Some(dst),
         }
+    }
+
+    /// Addend and activation of one vector of pixels, whose bias is in already. `channel` is that of the first lane,
+    /// `lanes` how many lanes are channels; the others come out zero.
+    ///
+    /// # Safety
+    /// A vector can be read at `addend`, which is there if [`Sum`] has one.
+    #[inline(always)]
+    pub(super) unsafe fn apply<S: Simd>(
+        &self,
+        s: S,
+        mut x: S::V,
+        addend: Option<*const f32>,
+        channel: usize,
+        lanes: usize,
+    ) -> S::V {
+        // SAFETY: the caller's.
+        let addend = addend.map(|addend| unsafe { s.load(addend) });
+        if let (Sum::BeforeActivation, Some(addend)) = (self.post.sum, addend) {
+            x = s.add(x, addend);
+        }
+        x = match self.bounds {
+            Some((lo, hi)) => s.min(s.splat(hi), s.max(s.splat(lo), x)),
+            None => self.post.activation.vector(s, x, channel, lanes),
+        };
+        if let (Sum::AfterActivation, Some(addend)) = (self.post.sum, addend) {
+            x = s.add(x, addend);
+        }
+        if lanes < S::LANES && self.bounds.is_none() {
+            // What is beyond the last channel stays zero whatever the function makes of it.
+            let mut all = [0.0; 16];
+            // SAFETY: a vector has at most 16 lanes.
+            return unsafe {
+                s.store(all.as_mut_ptr(), x);
+                s.load_first(all.as_ptr(), lanes)
+            };
+        }
+        x
     }
 
     /// Runs a kernel on a tile that stands at `place` of its image, and what follows.

@@ -1,7 +1,7 @@
 //! Convolutions on every instruction set against the sum as the definition writes it.
 
 use super::{
-    conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+    conv::{Addend, Algorithm, Blocked, BlockedMut, Conv, ConvShape, Size},
     conv_image::{ImageConv, ImageLayout, Pixels},
     post::{Activation, PostOps, Sum},
 };
@@ -106,11 +106,26 @@ pub(super) fn random_shape(r: &mut Random, groups: usize) -> ConvShape {
     }
 }
 
+/// The same channels under 3x3 windows at stride 1.
+fn winograd_shape(r: &mut Random, shape: ConvShape) -> ConvShape {
+    let input = [2 + r.below(19), 2 + r.below(40)];
+    let pads = [[r.below(3), 1 + r.below(2)], [r.below(3), 1 + r.below(2)]];
+    let output = [0, 1].map(|i: usize| input[i] + pads[i][0] + pads[i][1] - 2);
+    let pad_begin = [pads[0][0], pads[1][0]];
+    ConvShape { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], input, output, pad_begin, ..shape }
+}
+
 /// Compares a result with sums in f64 of so many terms of magnitude one at most.
 #[track_caller]
 pub(super) fn compare(what: &str, actual: &[f32], expected: &[f32], terms: usize) {
+    compare_within(what, actual, expected, terms, 1.0);
+}
+
+/// Compares as [`compare`] does, with so many times the tolerance.
+#[track_caller]
+fn compare_within(what: &str, actual: &[f32], expected: &[f32], terms: usize, times: f32) {
     assert_eq!(actual.len(), expected.len(), "{what}");
-    let tolerance = 2e-6 * (terms as f32).sqrt().max(1.0);
+    let tolerance = times * 2e-6 * (terms as f32).sqrt().max(1.0);
     for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
         assert!((a - e).abs() <= tolerance * e.abs().max(1.0), "{what}: element {i} is {a}, not {e}");
     }
@@ -137,6 +152,12 @@ fn random_geometry_on_every_instruction_set() {
         let mut shape = random_shape(&mut r, groups);
         if groups > 4 {
             (shape.in_channels, shape.out_channels) = (groups, groups);
+        }
+        let mut algorithm = Algorithm::exact(&shape);
+        if groups == 1 && r.below(3) == 0 {
+            // Winograd's algorithm where it applies.
+            shape = winograd_shape(&mut r, shape);
+            algorithm = Algorithm::Winograd(r.of(&[Size::Two, Size::Four, Size::Six]));
         }
         let ConvShape { batch, in_channels, out_channels, .. } = shape;
         let [pixels_in, pixels] = [shape.input, shape.output].map(|[h, w]| h * w);
@@ -174,7 +195,8 @@ fn random_geometry_on_every_instruction_set() {
             let add = block(isa, &add, [batch, out_channels, pixels]);
             let expected = block(isa, &expected, [batch, out_channels, pixels]);
             let post = PostOps { bias: bias.clone(), sum, activation: activation.clone() };
-            let conv = Conv::new(isa, shape, &weights, post);
+            let conv = Conv::new(isa, shape, algorithm, &weights, post);
+            let scratch = algorithm.scratch(isa, &shape, 2);
             let run = |threads| {
                 let mut dst = if in_place { add.clone() } else { vec![f32::NAN; expected.len()] };
                 let addend = match (sum, in_place) {
@@ -185,12 +207,18 @@ fn random_geometry_on_every_instruction_set() {
                 let src = Blocked { data: &src, batch_stride: src.len() / batch };
                 let batch_stride = dst.len() / batch;
                 let to = BlockedMut { data: &mut dst, batch_stride };
-                conv.run(&mut Pool::new(threads), src, to, addend);
+                conv.run(&mut Pool::new(threads), src, to, addend, &mut vec![f32::NAN; scratch]);
                 dst
             };
-            let what = format!("case {case} {} {shape:?} {activation:?} {sum:?}", isa.name());
+            let what =
+                format!("case {case} {} {algorithm:?} {shape:?} {activation:?} {sum:?}", isa.name());
             let one = run(1);
-            compare(&what, &one, &expected, terms);
+            let times = match algorithm {
+                Algorithm::Winograd(Size::Four) => 2.0,
+                Algorithm::Winograd(Size::Six) => 16.0,
+                _ => 1.0,
+            };
+            compare_within(&what, &one, &expected, terms, times);
             let bits = |v: Vec<f32>| v.into_iter().map(f32::to_bits).collect::<Vec<_>>();
             assert!(bits(run(2)) == bits(one), "{what}: two threads, other bits");
         }
@@ -299,8 +327,10 @@ fn speed_of_images() {
 #[ignore = "measures"]
 fn speed_of_convolution() {
     let isa = Isa::best();
-    let mut pool = Pool::new(1);
-    println!("{}", isa.name());
+    let threads = std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let mut pool = Pool::new(threads);
+    let only = std::env::var("ONLY").unwrap_or_default();
+    println!("{}, {threads} threads", isa.name());
     // Depthwise where there are no output channels.
     for [ic, oc, h, w, kh, kw, stride] in [
         [32, 0, 112, 112, 3, 3, 1],
@@ -344,6 +374,9 @@ fn speed_of_convolution() {
         [1152, 48, 1, 1, 1, 1, 1],
     ] {
         let (groups, oc) = if oc == 0 { (ic, ic) } else { (1, oc) };
+        if !format!("{ic} {oc} {h} {w} {kh} {kw} {stride}").contains(&only) {
+            continue;
+        }
         let pad = [(kh - 1) / 2, (kw - 1) / 2];
         let output = [(h - 1) / stride + 1, (w - 1) / stride + 1];
         let shape = ConvShape {
@@ -361,20 +394,29 @@ fn speed_of_convolution() {
         let mut r = Random(1);
         let post = PostOps { bias: Some(r.vec(oc)), sum: Sum::None, activation: Activation::Relu };
         let weights = r.vec(oc * ic / groups * kh * kw);
-        let conv = Conv::new(isa, shape, &weights, post);
         let data = block(isa, &r.vec(ic * h * w), [1, ic, h * w]);
         let mut dst = block(isa, &r.vec(oc * output[0] * output[1]), [1, oc, output[0] * output[1]]);
-        let best = best_of(|| {
-            let src = Blocked { data: &data, batch_stride: data.len() };
-            let batch_stride = dst.len();
-            conv.run(&mut pool, src, BlockedMut { data: &mut dst, batch_stride }, Addend::None);
-        });
-        let flop = 2.0 * (oc * ic / groups * kh * kw * output[0] * output[1]) as f64;
-        println!(
-            "{ic:5} -> {oc:5} {h:3}x{w:3} {kh}x{kw} /{stride} {:7.1} us {:6.1} GFLOP/s",
-            best * 1e6,
-            flop / best / 1e9
-        );
+        let mut algorithms = vec![Algorithm::exact(&shape)];
+        if ([kh, kw], stride) == ([3, 3], 1) && groups == 1 {
+            algorithms.extend([Size::Two, Size::Four, Size::Six].map(Algorithm::Winograd));
+        }
+        print!("{ic:5} -> {oc:5} {h:3}x{w:3} {kh}x{kw} /{stride}");
+        for algorithm in algorithms {
+            if !format!("{algorithm:?}").contains(&std::env::var("ALGORITHM").unwrap_or_default()) {
+                continue;
+            }
+            let conv = Conv::new(isa, shape, algorithm, &weights, post.clone());
+            let mut scratch = vec![0.0; algorithm.scratch(isa, &shape, pool.threads())];
+            let best = best_of(|| {
+                let src = Blocked { data: &data, batch_stride: data.len() };
+                let batch_stride = dst.len();
+                let dst = BlockedMut { data: &mut dst, batch_stride };
+                conv.run(&mut pool, src, dst, Addend::None, &mut scratch);
+            });
+            let flop = 2.0 * (oc * ic / groups * kh * kw * output[0] * output[1]) as f64;
+            print!("  {} {:7.1} us {:6.1} GFLOP/s", conv.name(), best * 1e6, flop / best / 1e9);
+        }
+        println!();
     }
 }
 

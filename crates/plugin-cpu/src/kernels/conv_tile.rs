@@ -205,6 +205,10 @@ impl<P: Step, const MR: usize, const NB: usize, const ANY: bool> Kernel for Run<
     }
 }
 
+/// Weights are asked for so many elements (4 KiB) before they are used: the next panel lies behind this one, where the
+/// processor's own prefetching stops at the end of a page.
+const AHEAD: usize = 1024;
+
 /// `steps` input elements, for the pixels from `lo` to `hi`.
 ///
 /// # Safety
@@ -227,6 +231,7 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
             let mut b = [s.splat(0.0); NB];
             for j in 0..NB {
                 b[j] = s.load(w.add(j * S::LANES));
+                s.prefetch(w.wrapping_add(j * S::LANES + AHEAD));
             }
             for m in 0..MR {
                 if lo <= m && m < hi {

@@ -27,3 +27,4 @@ mod power;
 pub(crate) mod reduce;
 pub(crate) mod resample;
 mod widen;
+mod winograd;

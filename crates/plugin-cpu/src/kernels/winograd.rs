@@ -1,0 +1,679 @@
+//! Convolution of 3x3 windows at stride 1 by Winograd's minimal filtering, F(m x m, 3 x 3).
+//!
+//! Each tile of `n x n` inputs (`n = m + 2`) gives `m x m` outputs: `Y = A^T [(G g G^T) * (B^T d B)] A`, where the
+//! products are taken element by element and summed over the channels: `n^2` matrix products of tiles by channels.
+//! The matrices follow from the points at which the polynomials are evaluated (Toom-Cook), see A. Lavin and S. Gray,
+//! "Fast Algorithms for Convolutional Neural Networks", arXiv:1509.09308; the points of F(4x4) are chosen for the least
+//! error, see B. Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural
+//! Networks", arXiv:1803.10986.
+//!
+//! A chunk of tiles goes through all three stages before the next one does, so that what lies between stays in the
+//! second-level cache: transformed inputs `[n * n][channel block][tile][LANES]`, products of a group of output channels
+//! `[n * n][channel block][tile][LANES]`.
+
+use super::{
+    conv::{Addend, Blocked, BlockedMut, ConvShape, Floats, OutTile, Target, by_count, out_tiles, pack_bias},
+    conv_tile::{Blocks, Column, Tile, TileFn, max_pixels, tile},
+    post::PostOps,
+};
+use crate::{
+    isa::{Isa, Kernel, Simd},
+    pool::{Pool, Shards, part},
+};
+
+/// One algorithm: `N` inputs give `M` outputs along each axis.
+trait Transform<const N: usize, const M: usize> {
+    /// The points but the one at infinity: zero, then pairs of opposite sign.
+    const POINTS: &[f64];
+    /// `B^T d`
+    fn input<S: Simd>(s: S, d: [S::V; N]) -> [S::V; N];
+    /// `A^T m`
+    fn output<S: Simd>(s: S, m: [S::V; N]) -> [S::V; M];
+}
+
+/// F(2x2, 3x3)
+struct F2;
+/// F(4x4, 3x3)
+struct F4;
+/// F(6x6, 3x3)
+struct F6;
+
+/// `a + k * b`
+#[inline(always)]
+fn axpy<S: Simd>(s: S, a: S::V, k: f32, b: S::V) -> S::V {
+    s.mul_add(s.splat(k), b, a)
+}
+
+impl Transform<4, 2> for F2 {
+    const POINTS: &[f64] = &[0.0, 1.0, -1.0];
+
+    #[inline(always)]
+    fn input<S: Simd>(s: S, d: [S::V; 4]) -> [S::V; 4] {
+        [s.sub(d[2], d[0]), s.add(d[2], d[1]), s.sub(d[2], d[1]), s.sub(d[3], d[1])]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, m: [S::V; 4]) -> [S::V; 2] {
+        [s.add(m[0], s.add(m[1], m[2])), s.add(s.sub(m[1], m[2]), m[3])]
+    }
+}
+
+impl F4 {
+    const A: f32 = 0.625;
+    const B: f32 = 1.5;
+}
+
+impl Transform<6, 4> for F4 {
+    const POINTS: &[f64] = &[0.0, Self::A as f64, -Self::A as f64, Self::B as f64, -Self::B as f64];
+
+    #[inline(always)]
+    fn input<S: Simd>(s: S, d: [S::V; 6]) -> [S::V; 6] {
+        const AA: f32 = F4::A * F4::A;
+        const BB: f32 = F4::B * F4::B;
+        // (x^2 - a^2) (x^2 - b^2) and its multiple by x; what is common to the points of a pair is computed once.
+        let zero = axpy(s, axpy(s, d[4], -AA - BB, d[2]), AA * BB, d[0]);
+        let infinity = axpy(s, axpy(s, d[5], -AA - BB, d[3]), AA * BB, d[1]);
+        let (even_a, odd_a) = (axpy(s, d[4], -BB, d[2]), axpy(s, d[3], -BB, d[1]));
+        let (even_b, odd_b) = (axpy(s, d[4], -AA, d[2]), axpy(s, d[3], -AA, d[1]));
+        [
+            zero,
+            axpy(s, even_a, Self::A, odd_a),
+            axpy(s, even_a, -Self::A, odd_a),
+            axpy(s, even_b, Self::B, odd_b),
+            axpy(s, even_b, -Self::B, odd_b),
+            infinity,
+        ]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 4] {
+        const A: f32 = F4::A;
+        const B: f32 = F4::B;
+        let (sum_a, dif_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        let (sum_b, dif_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        let both = |a: f32, x: S::V, b: f32, y: S::V| axpy(s, s.mul(s.splat(a), x), b, y);
+        [
+            s.add(m[0], s.add(sum_a, sum_b)),
+            both(A, dif_a, B, dif_b),
+            both(A * A, sum_a, B * B, sum_b),
+            s.add(m[5], both(A * A * A, dif_a, B * B * B, dif_b)),
+        ]
+    }
+}
+
+impl F6 {
+    const A: f32 = 1.0;
+    const B: f32 = 2.0;
+    const C: f32 = 0.5;
+}
+
+impl Transform<8, 6> for F6 {
+    const POINTS: &[f64] = &[0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5];
+
+    #[inline(always)]
+    fn input<S: Simd>(s: S, d: [S::V; 8]) -> [S::V; 8] {
+        const A: f32 = F6::A * F6::A;
+        const B: f32 = F6::B * F6::B;
+        const C: f32 = F6::C * F6::C;
+        let whole = |i: usize| {
+            let high = axpy(s, d[i + 6], -A - B - C, d[i + 4]);
+            axpy(s, axpy(s, high, A * B + A * C + B * C, d[i + 2]), -A * B * C, d[i])
+        };
+        let pair = |p: f32, x: f32, y: f32| {
+            let even = axpy(s, axpy(s, d[6], -x - y, d[4]), x * y, d[2]);
+            let odd = axpy(s, axpy(s, d[5], -x - y, d[3]), x * y, d[1]);
+            (axpy(s, even, p, odd), axpy(s, even, -p, odd))
+        };
+        let (a, minus_a) = pair(F6::A, B, C);
+        let (b, minus_b) = pair(F6::B, A, C);
+        let (c, minus_c) = pair(F6::C, A, B);
+        // The last point is at infinity.
+        let (zero, infinity) = (whole(0), whole(1));
+        [zero, a, minus_a, b, minus_b, c, minus_c, infinity]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, m: [S::V; 8]) -> [S::V; 6] {
+        let sums = [s.add(m[1], m[2]), s.add(m[3], m[4]), s.add(m[5], m[6])];
+        let difs = [s.sub(m[1], m[2]), s.sub(m[3], m[4]), s.sub(m[5], m[6])];
+        let power = |p: i32| [F6::A.powi(p), F6::B.powi(p), F6::C.powi(p)];
+        let of = |p: i32, x: [S::V; 3]| {
+            let [a, b, c] = power(p);
+            axpy(s, axpy(s, s.mul(s.splat(a), x[0]), b, x[1]), c, x[2])
+        };
+        [
+            s.add(m[0], s.add(s.add(sums[0], sums[1]), sums[2])),
+            of(1, difs),
+            of(2, sums),
+            of(3, difs),
+            of(4, sums),
+            s.add(m[7], of(5, difs)),
+        ]
+    }
+}
+
+/// Outputs of a tile along each axis.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Size {
+    /// F(2x2, 3x3)
+    Two,
+    /// F(4x4, 3x3)
+    Four,
+    /// F(6x6, 3x3)
+    Six,
+}
+
+impl Size {
+    /// Outputs of a tile along each axis.
+    pub(super) fn outputs(self) -> usize {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+            Self::Six => 6,
+        }
+    }
+
+    /// Inputs of a tile along each axis.
+    pub(super) fn inputs(self) -> usize {
+        self.outputs() + 2
+    }
+
+    fn points(self) -> &'static [f64] {
+        match self {
+            Self::Two => F2::POINTS,
+            Self::Four => F4::POINTS,
+            Self::Six => F6::POINTS,
+        }
+    }
+
+    /// `G`, whose rows are the values of the filter's polynomial at the points, each divided by the product of the
+    /// distances to the other points.
+    fn filter_matrix(self) -> Vec<[f32; 3]> {
+        let points = self.points();
+        let row = |(j, p): (usize, &f64)| {
+            let others = points.iter().enumerate().filter(|(k, _)| *k != j);
+            let distances: f64 = others.map(|(_, q)| p - q).product();
+            [1.0, *p, p * p].map(|x| (x / distances) as f32)
+        };
+        points.iter().enumerate().map(row).chain([[0.0, 0.0, 1.0]]).collect()
+    }
+}
+
+/// How a convolution is cut into tiles and chunks.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    pub(super) isa: Isa,
+    pub(super) shape: ConvShape,
+    size: Size,
+    /// Tiles along each axis of the output.
+    tiles: [usize; 2],
+    /// Tiles of a chunk.
+    chunk: usize,
+    /// Blocks of output channels whose products are held at a time; even.
+    group: usize,
+}
+
+impl Cut {
+    /// True when the algorithm applies.
+    pub(super) fn fits(shape: &ConvShape) -> bool {
+        shape.kernel == [3, 3] && shape.stride == [1, 1] && shape.dilation == [1, 1] && shape.groups == 1
+    }
+
+    /// Cuts a convolution that [`fits`](Self::fits).
+    pub(super) fn new(isa: Isa, shape: ConvShape, size: Size) -> Self {
+        let b = isa.block();
+        let n = size.inputs();
+        let tiles = shape.output.map(|outputs| outputs.div_ceil(size.outputs()));
+        let group = GROUP_BLOCKS.min(shape.out_channels.div_ceil(b).next_multiple_of(2));
+        let most = (PRODUCT_BYTES / (4 * n * n * group * b)).max(1);
+        let all = tiles[0] * tiles[1];
+        let chunk = all.div_ceil(all.div_ceil(most));
+        Self { isa, shape, size, tiles, chunk, group }
+    }
+
+    fn points(&self) -> usize {
+        self.size.inputs() * self.size.inputs()
+    }
+
+    /// Elements from a point to the next of transformed inputs, and of products.
+    fn strides(&self) -> [usize; 2] {
+        let b = self.isa.block();
+        let inputs = self.shape.in_channels.div_ceil(b);
+        [inputs, self.group].map(|blocks| point_stride(blocks * self.chunk * b))
+    }
+
+    /// Elements of scratch memory on so many threads.
+    pub(super) fn scratch(&self, threads: usize) -> usize {
+        self.points() * self.strides().iter().sum::<usize>() * threads
+    }
+
+    /// Elements from the weights of a point to those of the next, in the group of an output block.
+    fn point_weights(&self, block: usize) -> usize {
+        let b = self.isa.block();
+        let blocks = self.shape.out_channels.div_ceil(b) - block / self.group * self.group;
+        self.shape.in_channels * blocks.min(self.group) * b
+    }
+
+    /// Elements of the packed weights.
+    pub(super) fn weights(&self) -> usize {
+        self.points() * self.shape.in_channels * self.shape.out_channels.next_multiple_of(self.isa.block())
+    }
+}
+
+/// A convolution by Winograd's algorithm, ready to run.
+pub(super) struct Winograd {
+    pub(super) cut: Cut,
+    outs: Vec<OutTile>,
+    /// `[group][point][out tile][in channel][channels of the out tile]`
+    weights: Floats,
+    bias: Floats,
+    post: PostOps,
+    /// Product kernels by tiles (less one) and by [`by_count`] of blocks.
+    kernels: Vec<[TileFn; 2]>,
+    /// The column of a 1x1 kernel of so many pixels (less one).
+    columns: Vec<Column>,
+    zeros: Floats,
+}
+
+/// Bytes of products that are held at a time: half of what a small second-level cache has.
+const PRODUCT_BYTES: usize = 512 << 10;
+/// Blocks of output channels that share what is held.
+const GROUP_BLOCKS: usize = 4;
+
+/// All product kernels: by tiles, then by blocks.
+struct Products;
+
+impl Kernel for Products {
+    type Out = Vec<[TileFn; 2]>;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Out {
+        let kernel = |mr| [1, 2].map(|nb| tile::<S, Blocks<1>, false>(s, mr, nb));
+        (1..=max_pixels::<S>(2)).map(kernel).collect()
+    }
+}
+
+/// Elements from one point to the next: an odd number of cache lines, so that the points of one tile do not all meet
+/// in the same set.
+fn point_stride(elements: usize) -> usize {
+    (elements.div_ceil(16) | 1) * 16
+}
+
+impl Winograd {
+    /// Packs transformed weights; `weights` is `[out_channels, in_channels, 3, 3]`.
+    pub(super) fn new(cut: Cut, weights: &[f32], post: PostOps) -> Self {
+        let Cut { isa, shape, size, .. } = cut;
+        let b = isa.block();
+        let blocks = shape.out_channels.div_ceil(b);
+        let mut outs = Vec::new();
+        let mut at = 0;
+        let last_depth = shape.in_channels - (shape.in_channels - 1) / b * b;
+        for (block, count) in out_tiles(blocks, 2) {
+            let sources = 0..shape.in_channels.div_ceil(b);
+            // Point 0; the others are a group's width apart.
+            outs.push(OutTile { block, count, sources, last_depth, weights: at });
+            at += shape.in_channels * count * b;
+            if block + count == blocks || (block + count).is_multiple_of(cut.group) {
+                at += (cut.points() - 1) * cut.point_weights(block);
+            }
+        }
+        let mut packed = Floats::new(64);
+        packed.resize(cut.weights(), 0.0);
+        let matrix = size.filter_matrix();
+        for out in &outs {
+            let (to, stride) = (&mut packed[out.weights..], cut.point_weights(out.block));
+            isa.dispatch(Filters { shape: &shape, matrix: &matrix, out, weights, to, stride });
+        }
+        let kernels = isa.dispatch(Products);
+        let columns =
+            (1..=kernels.len()).map(|hi| Column { lo: 0, hi, offset: 0, taps: 1 }).collect();
+        let mut zeros = Floats::new(64);
+        zeros.resize(2 * b, 0.0);
+        let bias = pack_bias(post.bias.as_ref(), shape.out_channels, b);
+        Self { cut, outs, weights: packed, bias, post, kernels, columns, zeros }
+    }
+
+    /// The name of the kernel, for profiles.
+    pub(super) fn name(&self) -> &'static str {
+        match self.cut.size {
+            Size::Two => "wino2",
+            Size::Four => "wino4",
+            Size::Six => "wino6",
+        }
+    }
+
+    /// As [`Conv::run`](super::conv::Conv::run).
+    pub(super) fn run(
+        &self,
+        pool: &mut Pool,
+        src: Blocked,
+        dst: BlockedMut,
+        addend: Addend,
+        scratch: &mut [f32],
+    ) {
+        let Cut { isa, shape, tiles, .. } = &self.cut;
+        let b = isa.block();
+        let threads = pool.threads();
+        assert!(scratch.len() >= self.cut.scratch(threads), "scratch for {threads} threads");
+        let image = shape.out_channels.div_ceil(b) * shape.output[0] * shape.output[1] * b;
+        let target = Target::new(&self.post, addend, image, shape.batch);
+        let [inputs, products] = self.cut.strides().map(|stride| stride * self.cut.points());
+        let dst_stride = dst.batch_stride;
+        let (out, scratch) = (Shards::new(dst.data), Shards::new(scratch));
+        let all = tiles[0] * tiles[1];
+        let chunk = self.cut.chunk;
+        let chunks = all.div_ceil(chunk);
+        let stage = |at: usize, inputs: *mut f32, products: *mut f32| Stage {
+            of: self,
+            src,
+            image: at / chunks,
+            first: at % chunks * chunk,
+            count: chunk.min(all - at % chunks * chunk),
+            inputs,
+            products,
+            dst: out.get(),
+            dst_stride,
+            target: &target,
+        };
+        let total = shape.batch * chunks;
+        if total.is_multiple_of(threads) || total >= 4 * threads {
+            // Each thread takes chunks of its own.
+            pool.run(&|index, count| {
+                let own = scratch.get().wrapping_add(index * (inputs + products));
+                for at in part(total, index, count) {
+                    let stage = stage(at, own, own.wrapping_add(inputs));
+                    stage.transform_inputs(0..stage.units());
+                    stage.multiply(0..self.outs.len());
+                }
+            });
+            return;
+        }
+        // The threads share each chunk: first its inputs, then its output channels.
+        for at in 0..total {
+            pool.run(&|index, count| {
+                let stage = stage(at, scratch.get(), std::ptr::null_mut());
+                stage.transform_inputs(part(stage.units(), index, count));
+            });
+            pool.run(&|index, count| {
+                let own = scratch.get().wrapping_add(inputs + index * products);
+                stage(at, scratch.get(), own).multiply(part(self.outs.len(), index, count));
+            });
+        }
+    }
+}
+
+/// Transforms the filters of one out tile.
+struct Filters<'a> {
+    shape: &'a ConvShape,
+    matrix: &'a [[f32; 3]],
+    out: &'a OutTile,
+    weights: &'a [f32],
+    /// The first point's.
+    to: &'a mut [f32],
+    /// Elements from point to point.
+    stride: usize,
+}
+
+impl Kernel for Filters<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { shape, matrix, out, weights, to, stride } = self;
+        let inputs = shape.in_channels;
+        let n = matrix.len();
+        let width = out.count * S::LANES;
+        let combine = |row: &[f32; 3], x: [S::V; 3]| {
+            let sum = s.mul(s.splat(row[0]), x[0]);
+            s.mul_add(s.splat(row[2]), x[2], s.mul_add(s.splat(row[1]), x[1], sum))
+        };
+        for j in 0..out.count {
+            let mut taps = [[0.0f32; 16]; 9];
+            let first = (out.block + j) * S::LANES;
+            let lanes = S::LANES.min(shape.out_channels - first);
+            for c in 0..inputs {
+                for lane in 0..lanes {
+                    let filter = &weights[((first + lane) * inputs + c) * 9..][..9];
+                    for (taps, weight) in taps.iter_mut().zip(filter) {
+                        taps[lane] = *weight;
+                    }
+                }
+                // SAFETY: a row of `taps` holds at least a vector.
+                let tap = |y: usize, x: usize| unsafe { s.load(taps[y * 3 + x].as_ptr()) };
+                for (y, row) in matrix.iter().enumerate() {
+                    let half = [0, 1, 2].map(|x| combine(row, [tap(0, x), tap(1, x), tap(2, x)]));
+                    for (x, column) in matrix.iter().enumerate() {
+                        let at = (y * n + x) * stride + c * width + j * S::LANES;
+                        let to = &mut to[at..at + S::LANES];
+                        // SAFETY: the slice is a vector long.
+                        unsafe { s.store(to.as_mut_ptr(), combine(column, half)) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A chunk of tiles of one image.
+struct Stage<'a> {
+    of: &'a Winograd,
+    src: Blocked<'a>,
+    image: usize,
+    /// The first tile.
+    first: usize,
+    /// Tiles.
+    count: usize,
+    /// Transformed inputs, `[point][block][tile of the chunk][LANES]`.
+    inputs: *mut f32,
+    /// Products of a group, the same way.
+    products: *mut f32,
+    dst: *mut f32,
+    dst_stride: usize,
+    target: &'a Target<'a>,
+}
+
+impl Stage<'_> {
+    /// Tiles of one block of channels each.
+    fn units(&self) -> usize {
+        self.of.cut.shape.in_channels.div_ceil(self.of.cut.isa.block()) * self.count
+    }
+
+    fn transform_inputs(&self, units: std::ops::Range<usize>) {
+        self.of.cut.isa.dispatch(Inputs(self, units));
+    }
+
+    /// Multiplies, and transforms the products to outputs of some out tiles.
+    fn multiply(&self, outs: std::ops::Range<usize>) {
+        let (of, cut) = (self.of, &self.of.cut);
+        let b = cut.isa.block();
+        let [input_stride, product_stride] = cut.strides();
+        let plane = cut.chunk * b;
+        let most = of.kernels.len();
+        let spans = self.count.div_ceil(most);
+        // All out tiles but the last are of two blocks.
+        for first in outs.clone().step_by(cut.group / 2) {
+            let group = &of.outs[first..outs.end.min(first + cut.group / 2)];
+            for point in 0..cut.points() {
+                let mut block = 0;
+                for out in group {
+                    let panel = cut.shape.in_channels * out.count * b;
+                    let at = out.weights + point * cut.point_weights(out.block);
+                    let weights = of.weights[at..][..panel].as_ptr();
+                    for i in 0..spans {
+                        let tiles = part(self.count, i, spans);
+                        let mr = tiles.len();
+                        let tile = Tile {
+                            src: self.inputs.wrapping_add(point * input_stride + tiles.start * b),
+                            weights,
+                            dst: self
+                                .products
+                                .wrapping_add(point * product_stride + block * plane + tiles.start * b),
+                            addend: std::ptr::null(),
+                            bias: of.zeros.as_ptr(),
+                            dst_block: plane,
+                            src_block: plane,
+                            blocks: out.sources.len(),
+                            depth: b,
+                            last_depth: out.last_depth,
+                            kernel: [1, 1],
+                            row_begin: 0,
+                            row_end: 1,
+                            row_stride: 0,
+                            whole_rows: true,
+                            columns: &of.columns[mr - 1..mr],
+                            step: b,
+                            pixels: mr,
+                            add_before: false,
+                            add_after: false,
+                            lo: f32::NEG_INFINITY,
+                            hi: f32::INFINITY,
+                        };
+                        // SAFETY: the scratch holds the inputs and products of all tiles of a chunk, the weights of
+                        // the panel were sliced, and the products are this thread's.
+                        unsafe { of.kernels[mr - 1][by_count(out.count)](&tile) };
+                    }
+                    block += out.count;
+                }
+            }
+            cut.isa.dispatch(Outputs(self, group));
+        }
+    }
+
+    /// Row and column of the first output of a tile.
+    #[inline(always)]
+    fn corner(&self, tile: usize) -> [usize; 2] {
+        let m = self.of.cut.size.outputs();
+        let columns = self.of.cut.tiles[1];
+        [(self.first + tile) / columns * m, (self.first + tile) % columns * m]
+    }
+}
+
+/// Transforms the inputs of some units of a chunk.
+struct Inputs<'a>(&'a Stage<'a>, std::ops::Range<usize>);
+
+impl Kernel for Inputs<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.0.of.cut.size {
+            Size::Two => self.transform::<S, F2, 4, 2>(s),
+            Size::Four => self.transform::<S, F4, 6, 4>(s),
+            Size::Six => self.transform::<S, F6, 8, 6>(s),
+        }
+    }
+}
+
+impl Inputs<'_> {
+    #[inline(always)]
+    fn transform<S: Simd, T: Transform<N, M>, const N: usize, const M: usize>(&self, s: S) {
+        let Self(stage, units) = self;
+        let cut = &stage.of.cut;
+        let [height, width] = cut.shape.input;
+        let [top, left] = cut.shape.pad_begin;
+        let [stride, _] = cut.strides();
+        let plane = height * width * S::LANES;
+        let image = stage.src.data[stage.image * stage.src.batch_stride..].as_ptr();
+        for unit in units.clone() {
+            let (block, tile) = (unit / stage.count, unit % stage.count);
+            let [y, x] = stage.corner(tile);
+            let (y, x) = (y.wrapping_sub(top) as isize, x.wrapping_sub(left) as isize);
+            // SAFETY: the block is the image's; inputs outside of it are not loaded. The scratch holds all points of
+            // all tiles.
+            unsafe {
+                let src = image.add(block * plane);
+                let to = stage.inputs.add((block * cut.chunk + tile) * S::LANES);
+                let mut half = [[s.splat(0.0); N]; N];
+                let inside = y >= 0
+                    && x >= 0
+                    && y + N as isize <= height as isize
+                    && x + N as isize <= width as isize;
+                for j in 0..N {
+                    let column: [S::V; N] = if inside {
+                        let at = src.offset((y * width as isize + x + j as isize) * S::LANES as isize);
+                        std::array::from_fn(|i| s.load(at.add(i * width * S::LANES)))
+                    } else {
+                        std::array::from_fn(|i| {
+                            let (y, x) = (y + i as isize, x + j as isize);
+                            if (0..height as isize).contains(&y) && (0..width as isize).contains(&x) {
+                                s.load(src.offset((y * width as isize + x) * S::LANES as isize))
+                            } else {
+                                s.splat(0.0)
+                            }
+                        })
+                    };
+                    let column = T::input(s, column);
+                    for i in 0..N {
+                        half[i][j] = column[i];
+                    }
+                }
+                for i in 0..N {
+                    let row = T::input(s, half[i]);
+                    for j in 0..N {
+                        s.store(to.add((i * N + j) * stride), row[j]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the products of a group to outputs.
+struct Outputs<'a>(&'a Stage<'a>, &'a [OutTile]);
+
+impl Kernel for Outputs<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.0.of.cut.size {
+            Size::Two => self.transform::<S, F2, 4, 2>(s),
+            Size::Four => self.transform::<S, F4, 6, 4>(s),
+            Size::Six => self.transform::<S, F6, 8, 6>(s),
+        }
+    }
+}
+
+impl Outputs<'_> {
+    #[inline(always)]
+    fn transform<S: Simd, T: Transform<N, M>, const N: usize, const M: usize>(&self, s: S) {
+        let Self(stage, outs) = self;
+        let (of, cut) = (stage.of, &stage.of.cut);
+        let [height, width] = cut.shape.output;
+        let [_, stride] = cut.strides();
+        let blocks = outs.iter().flat_map(|out| out.block..out.block + out.count);
+        for (held, block) in blocks.enumerate() {
+            let channel = block * S::LANES;
+            let lanes = S::LANES.min(cut.shape.out_channels - channel);
+            // SAFETY: the packed bias has whole blocks.
+            let bias = unsafe { s.load(of.bias[channel..].as_ptr()) };
+            for tile in 0..stage.count {
+                let [y, x] = stage.corner(tile);
+                let place = (block * height * width + y * width + x) * S::LANES;
+                let dst = stage.dst.wrapping_add(stage.image * stage.dst_stride + place);
+                let addend = stage.target.addend(stage.image, place, dst);
+                // SAFETY: the products of all points are there; outputs beyond the last row and column are neither
+                // stored nor added to.
+                unsafe {
+                    let from = stage.products.add((held * cut.chunk + tile) * S::LANES);
+                    let mut half = [[s.splat(0.0); N]; M];
+                    for j in 0..N {
+                        let column: [S::V; N] =
+                            std::array::from_fn(|i| s.load(from.add((i * N + j) * stride)));
+                        let column = T::output(s, column);
+                        for i in 0..M {
+                            half[i][j] = column[i];
+                        }
+                    }
+                    for i in 0..M.min(height - y) {
+                        let row = T::output(s, half[i]);
+                        for j in 0..M {
+                            if j < width - x {
+                                let at = (i * width + j) * S::LANES;
+                                let v = s.add(row[j], bias);
+                                let v = stage.target.apply(s, v, addend.map(|a| a.add(at)), channel, lanes);
+                                s.store(dst.add(at), v);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
