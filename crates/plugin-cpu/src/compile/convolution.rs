@@ -105,6 +105,12 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let in_place = added && (fused.sum == Sum::BeforeActivation || fused.activation.bounds().is_some());
     let post = PostOps { bias: fused.shift, sum: fused.sum, activation: fused.activation };
     let isa = builder.isa;
+    let algorithm = builder.algorithms[&id];
+    let mut outputs = vec![output];
+    let scratch = algorithm.scratch(isa, &shape, builder.settings.threads_of(0));
+    if scratch > 0 {
+        outputs.push(builder.scratch(scratch));
+    }
     let packing = move || {
         let mut weights = weights.view::<f32>().expect("the type was checked");
         if let Some(scale) = &fused.scale {
@@ -112,7 +118,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         }
         let (name, run) = match image {
             Some(image) => on_image(isa, shape, &image, bytes, &weights, post),
-            None => on_blocks(isa, shape, &weights, post),
+            None => on_blocks(isa, shape, algorithm, &weights, post),
         };
         let [h, w] = shape.output;
         let batch_stride = shape.out_channels.next_multiple_of(isa.block()) * h * w;
@@ -127,7 +133,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         });
         (format!("{name}_{}_f32", isa.name()), routine)
     };
-    builder.packed_step(id, inputs, vec![output], in_place.then_some(1), Box::new(packing));
+    builder.packed_step(id, inputs, outputs, in_place.then_some(1), Box::new(packing));
     Some(())
 }
 
@@ -152,13 +158,15 @@ fn on_image(
     (name, Box::new(run))
 }
 
-fn on_blocks(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Runner {
-    let conv = Conv::new(isa, shape, Algorithm::exact(&shape), weights, post);
+fn on_blocks(isa: Isa, shape: ConvShape, algorithm: Algorithm, weights: &[f32], post: PostOps) -> Runner {
+    let conv = Conv::new(isa, shape, algorithm, weights, post);
     let name = conv.name();
+    let scratched = algorithm.scratch(isa, &shape, 1) > 0;
     let [h, w] = shape.input;
     let batch_stride = shape.in_channels.next_multiple_of(isa.block()) * h * w;
     let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
-        conv.run(pool, Blocked { data: io.input(0), batch_stride }, dst, addend, &mut []);
+        let scratch = if scratched { io.output(1) } else { &mut [] };
+        conv.run(pool, Blocked { data: io.input(0), batch_stride }, dst, addend, scratch);
     };
     (name, Box::new(run))
 }

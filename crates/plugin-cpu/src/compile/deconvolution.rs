@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     kernels::{
-        conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+        conv::{Addend, Algorithm, Blocked, BlockedMut, Conv, ConvShape},
         phases::{self, Phase},
         post::{PostOps, Sum},
     },
@@ -199,7 +199,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         let post = PostOps { bias: shift, sum: Sum::None, activation };
         let make = |(phase, shape, [y, x]): (Phase, ConvShape, [Set; 2])| {
             let weights = weights_of(&weights, &geometry, [&y, &x], scale.as_deref());
-            (phase, shape, Conv::new(isa, shape, &weights, post.clone()))
+            (phase, shape, Conv::new(isa, shape, Algorithm::exact(&shape), &weights, post.clone()))
         };
         let convs: Vec<(Phase, ConvShape, Conv)> = all.into_iter().map(make).collect();
         let name = format!("deconv_{}_{}_f32", convs[0].2.name(), isa.name());
@@ -214,7 +214,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
             for (phase, shape, conv) in &convs {
                 let image = shape.out_channels.next_multiple_of(b) * phase.size[0] * phase.size[1];
                 let data: &mut [f32] = &mut dst[phase.start..][..image * shape.batch];
-                conv.run(pool, src, BlockedMut { data, batch_stride: image }, Addend::None);
+                conv.run(pool, src, BlockedMut { data, batch_stride: image }, Addend::None, &mut []);
             }
             if let Some(whole) = scratch {
                 phases::interleave(isa, pool, &phases, (planes, output, step), dst, whole);

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `constants.rs` | what is known at compile |
 //! | `fuse.rs` | which nodes join which |
+//! | `algorithms.rs` | how each convolution is computed |
 //! | `build.rs` | values, layouts, places; steps in order |
 //! | the others | ops by family |
 
+mod algorithms;
 mod build;
 mod constants;
 mod convolution;
@@ -57,6 +59,7 @@ pub(crate) fn lower_for(isa: Isa, model: &Model, settings: &Settings) -> DeviceR
     let constants = Constants::new(model, &order);
     let mut builder = Builder::new(model, isa, *settings, constants, Fusions::default());
     fuse::find(&mut builder, &order);
+    builder.algorithms = algorithms::choose(&builder, &order);
     for (i, id) in model.parameters().iter().enumerate() {
         builder.input((*id).into(), i);
     }

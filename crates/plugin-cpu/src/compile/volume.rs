@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     kernels::{
-        conv::{Addend, Blocked, BlockedMut, Conv, ConvShape},
+        conv::{Addend, Algorithm, Blocked, BlockedMut, Conv, ConvShape},
         phases::{self, ZEROS},
         post::{PostOps, Sum},
     },
@@ -153,7 +153,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
             }
         }
         let post = PostOps { bias: shift, sum: Sum::None, activation };
-        let conv = Conv::new(isa, shape, &turned, post);
+        let conv = Conv::new(isa, shape, Algorithm::exact(&shape), &turned, post);
         let name = format!("conv3d_{}_{}_f32", conv.name(), isa.name());
         let outer = |image: usize, channel: usize| {
             (image / depth.output * out_channels + channel) * depth.output + image % depth.output
@@ -171,7 +171,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
             {
                 let src = Blocked { data: images, batch_stride: step * image };
                 let dst = BlockedMut { data: answers, batch_stride: out_image };
-                conv.run(pool, src, dst, Addend::None);
+                conv.run(pool, src, dst, Addend::None, &mut []);
             }
             phases::scatter(isa, pool, answers, (&planes, out_channels, out_plane), whole);
             Ok(())

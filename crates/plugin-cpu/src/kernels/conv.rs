@@ -102,7 +102,40 @@ impl Algorithm {
             _ => 0,
         }
     }
+
+    /// True when Winograd's algorithm applies.
+    pub(crate) fn winograd_fits(shape: &ConvShape) -> bool {
+        Cut::fits(shape)
+    }
+
+    /// Bytes that its packed weights take beyond those of the definition.
+    pub(crate) fn extra_bytes(self, isa: Isa, shape: &ConvShape) -> usize {
+        match self {
+            Self::Winograd(size) => {
+                let cut = Cut::new(isa, *shape, size);
+                4 * (cut.weights() - cut.weights() / cut.points() * 9)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The time that it takes on one thread, in cycles of a processor that starts two multiply-adds in each. Only
+    /// ratios are of use. For [`Direct`](Self::Direct) and Winograd's.
+    pub(crate) fn cost(self, isa: Isa, shape: &ConvShape) -> f64 {
+        match self {
+            Self::Winograd(size) => Cut::new(isa, *shape, size).cost(),
+            _ => {
+                let terms = shape.in_channels / shape.groups * shape.kernel[0] * shape.kernel[1];
+                let outputs = shape.batch * shape.output[0] * shape.output[1];
+                let vectors = outputs * shape.out_channels.div_ceil(isa.block());
+                (vectors * terms) as f64 / (2.0 * DIRECT_RATE)
+            }
+        }
+    }
 }
+
+/// The part of the processor's multiply-adds that direct convolution reaches (measured, see `speed_of_convolution`).
+const DIRECT_RATE: f64 = 0.92;
 
 /// A convolution, ready to run.
 pub(crate) struct Conv(Kind);

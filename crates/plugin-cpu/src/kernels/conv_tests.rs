@@ -210,8 +210,7 @@ fn random_geometry_on_every_instruction_set() {
                 conv.run(&mut Pool::new(threads), src, to, addend, &mut vec![f32::NAN; scratch]);
                 dst
             };
-            let what =
-                format!("case {case} {} {algorithm:?} {shape:?} {activation:?} {sum:?}", isa.name());
+            let what = format!("case {case} {} {algorithm:?} {shape:?} {activation:?} {sum:?}", isa.name());
             let one = run(1);
             let times = match algorithm {
                 Algorithm::Winograd(Size::Four) => 2.0,

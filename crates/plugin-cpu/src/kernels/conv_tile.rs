@@ -183,21 +183,40 @@ impl<P: Step, const MR: usize, const NB: usize, const ANY: bool> Kernel for Run<
                 }
                 weights = weights.add(t.kernel[0] * t.kernel[1] * tap);
             }
+            // One decision for all pixels: per pixel they would be most of the code.
+            let at = |j: usize, m: usize| j * t.dst_block + m * S::LANES;
             let (lo, hi) = (s.splat(t.lo), s.splat(t.hi));
-            for j in 0..NB {
-                let dst = t.dst.add(j * t.dst_block);
-                let addend = t.addend.wrapping_add(j * t.dst_block);
+            if t.add_before {
                 for m in 0..MR {
-                    if m < t.pixels {
-                        let mut x = acc[m][j];
-                        if t.add_before {
-                            x = s.add(x, s.load(addend.add(m * S::LANES)));
+                    for j in 0..NB {
+                        acc[m][j] = s.add(acc[m][j], s.load(t.addend.add(at(j, m.min(t.pixels - 1)))));
+                    }
+                }
+            }
+            for m in 0..MR {
+                for j in 0..NB {
+                    acc[m][j] = s.min(hi, s.max(lo, acc[m][j]));
+                }
+            }
+            if t.add_after {
+                for m in 0..MR {
+                    for j in 0..NB {
+                        acc[m][j] = s.add(acc[m][j], s.load(t.addend.add(at(j, m.min(t.pixels - 1)))));
+                    }
+                }
+            }
+            if t.pixels == MR {
+                for j in 0..NB {
+                    for m in 0..MR {
+                        s.store(t.dst.add(at(j, m)), acc[m][j]);
+                    }
+                }
+            } else {
+                for j in 0..NB {
+                    for m in 0..MR {
+                        if m < t.pixels {
+                            s.store(t.dst.add(at(j, m)), acc[m][j]);
                         }
-                        x = s.min(hi, s.max(lo, x));
-                        if t.add_after {
-                            x = s.add(x, s.load(addend.add(m * S::LANES)));
-                        }
-                        s.store(dst.add(m * S::LANES), x);
                     }
                 }
             }

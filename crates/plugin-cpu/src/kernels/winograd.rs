@@ -231,7 +231,32 @@ impl Cut {
         Self { isa, shape, size, tiles, chunk, group }
     }
 
-    fn points(&self) -> usize {
+    /// See [`Algorithm::cost`](super::conv::Algorithm::cost). The constants are measured (`speed_of_convolution`).
+    pub(super) fn cost(&self) -> f64 {
+        // The part of the multiply-adds that the products reach; cycles to transform a vector of one tile's inputs
+        // and outputs; bytes of weights that a cycle brings, and the part of that time in which nothing else happens.
+        const RATE: f64 = 0.83;
+        const BYTES: f64 = 8.0;
+        const STALL: f64 = 0.75;
+        let (input, output) = match self.size {
+            Size::Two => (150.0, 100.0),
+            Size::Four => (420.0, 250.0),
+            Size::Six => (800.0, 450.0),
+        };
+        let shape = &self.shape;
+        let tiles = shape.batch * self.tiles[0] * self.tiles[1];
+        let [inputs, outputs] =
+            [shape.in_channels, shape.out_channels].map(|channels| channels.div_ceil(self.isa.block()));
+        let products = (tiles * self.points() * shape.in_channels * outputs) as f64 / (2.0 * RATE);
+        let transforms = tiles as f64 * (inputs as f64 * input + outputs as f64 * output);
+        let bytes = 4 * self.weights();
+        let chunks = shape.batch * (self.tiles[0] * self.tiles[1]).div_ceil(self.chunk);
+        // What the second-level cache holds comes from memory once.
+        let loads = if bytes > CACHE_BYTES { chunks } else { 1 };
+        products + transforms + STALL * (loads * bytes) as f64 / BYTES
+    }
+
+    pub(super) fn points(&self) -> usize {
         self.size.inputs() * self.size.inputs()
     }
 
@@ -277,6 +302,8 @@ pub(super) struct Winograd {
 
 /// Bytes of products that are held at a time: half of what a small second-level cache has.
 const PRODUCT_BYTES: usize = 512 << 10;
+/// Bytes of weights that stay in the second-level cache.
+const CACHE_BYTES: usize = 768 << 10;
 /// Blocks of output channels that share what is held.
 const GROUP_BLOCKS: usize = 4;
 
@@ -316,18 +343,15 @@ impl Winograd {
                 at += (cut.points() - 1) * cut.point_weights(block);
             }
         }
-        let mut packed = Floats::new(64);
-        packed.resize(cut.weights(), 0.0);
+        let mut packed = Floats::zeroed(cut.weights());
         let matrix = size.filter_matrix();
         for out in &outs {
             let (to, stride) = (&mut packed[out.weights..], cut.point_weights(out.block));
             isa.dispatch(Filters { shape: &shape, matrix: &matrix, out, weights, to, stride });
         }
         let kernels = isa.dispatch(Products);
-        let columns =
-            (1..=kernels.len()).map(|hi| Column { lo: 0, hi, offset: 0, taps: 1 }).collect();
-        let mut zeros = Floats::new(64);
-        zeros.resize(2 * b, 0.0);
+        let columns = (1..=kernels.len()).map(|hi| Column { lo: 0, hi, offset: 0, taps: 1 }).collect();
+        let zeros = Floats::zeroed(2 * b);
         let bias = pack_bias(post.bias.as_ref(), shape.out_channels, b);
         Self { cut, outs, weights: packed, bias, post, kernels, columns, zeros }
     }
@@ -581,10 +605,8 @@ impl Inputs<'_> {
                 let src = image.add(block * plane);
                 let to = stage.inputs.add((block * cut.chunk + tile) * S::LANES);
                 let mut half = [[s.splat(0.0); N]; N];
-                let inside = y >= 0
-                    && x >= 0
-                    && y + N as isize <= height as isize
-                    && x + N as isize <= width as isize;
+                let inside =
+                    y >= 0 && x >= 0 && y + N as isize <= height as isize && x + N as isize <= width as isize;
                 for j in 0..N {
                     let column: [S::V; N] = if inside {
                         let at = src.offset((y * width as isize + x + j as isize) * S::LANES as isize);
