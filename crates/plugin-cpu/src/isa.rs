@@ -138,9 +138,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let _ = p;
     }
 
-    /// Asks for the cache line at `p`, wherever that is, if the instruction set can.
-    fn prefetch(self, p: *const f32);
-
     /// `a * b + c`, rounded once where the instruction set can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a + b`
@@ -242,8 +239,6 @@ impl Simd for Portable {
         let half = unsafe { p.cast::<[half::f16; 8]>().read_unaligned() };
         wide::f32x8::new(half.map(half::f16::to_f32))
     }
-    #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         a.mul_add(b, c)
@@ -419,11 +414,6 @@ mod x86 {
             unsafe { _mm512_mask_storeu_ps(p, first(n), v) }
         }
         #[inline(always)]
-        fn prefetch(self, p: *const f32) {
-            // SAFETY: by the token; a prefetch reads nothing and never faults.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-        }
-        #[inline(always)]
         unsafe fn load_f16(self, p: *const half::f16) -> Self::V {
             // SAFETY: by the token, and the caller says that sixteen elements can be read.
             unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
@@ -509,11 +499,6 @@ mod x86 {
         unsafe fn store_first(self, p: *mut f32, v: Self::V, n: usize) {
             // SAFETY: by the token; masked lanes are not written, and the caller says that the others can be.
             unsafe { _mm256_maskstore_ps(p, first8(n), v) }
-        }
-        #[inline(always)]
-        fn prefetch(self, p: *const f32) {
-            // SAFETY: by the token; a prefetch reads nothing and never faults.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         }
         #[inline(always)]
         unsafe fn load_f16(self, p: *const half::f16) -> Self::V {
