@@ -31,7 +31,7 @@ pub use file::{
 };
 pub use interval::{Dim, Interval};
 pub use layout::{Layout, LayoutSyntaxError};
-pub use mapped::map_file;
+pub use mapped::{map_file, release};
 pub use model::{Model, ModelError, Node, NodeId, Output, Port, RtAttribute, RtInfo};
 pub use op::Op;
 pub use shape::{PartialShape, ShapeSyntaxError};

@@ -11,6 +11,7 @@
 //! | `request.rs` | one inference at a time: tensors, start, cancel |
 //! | `stream.rs` | threads that run requests |
 //! | `pool.rs` | threads that run one kernel together |
+//! | `weights.rs` | weights from the file to packed form, shared by plans |
 //! | `isa.rs` | instruction sets and their vectors |
 //! | `kernels/` | what the steps of a plan run |
 
@@ -25,5 +26,6 @@ mod plan;
 mod pool;
 mod request;
 mod stream;
+mod weights;
 
 pub use device::CpuDevice;

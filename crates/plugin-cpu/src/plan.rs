@@ -3,7 +3,7 @@
 //! The run loop knows no op. A step is a closure over its kernel and an [`Io`] that resolves its operands; it
 //! allocates nothing (but for steps that run the reference) and takes no lock.
 
-use crate::{compile, config::Settings, pool::Pool, stream::Stream};
+use crate::{compile, config::Settings, pool::Pool, stream::Stream, weights::Shelf};
 use ir::{
     Bytes, ElementType, Model, Tensor,
     device::{DeviceError, DeviceResult, LayerStatus, ProfileRow},
@@ -274,6 +274,8 @@ pub(crate) enum Plans {
     Dynamic {
         /// The model.
         model: Model,
+        /// Its packed weights, which the plans share.
+        shelf: Arc<Shelf>,
         /// What plans are made for.
         settings: Settings,
         /// Plans by input shapes, the latest last; no plan where shapes depend on data even so.
@@ -285,17 +287,18 @@ impl Plans {
     /// Lowers the model as far as its shapes are known.
     pub(crate) fn new(model: &Model, settings: Settings) -> DeviceResult<Self> {
         model.topological_order()?;
-        Ok(match compile::lower(model, &settings)? {
+        let shelf = Arc::default();
+        Ok(match compile::lower(model, &settings, &shelf)? {
             Some(plan) => Self::Fixed(Arc::new(plan)),
-            None => Self::Dynamic { model: model.clone(), settings, recent: Mutex::default() },
+            None => Self::Dynamic { model: model.clone(), shelf, settings, recent: Mutex::default() },
         })
     }
 
     /// The plan for these input shapes; `None` where shapes depend on data.
     pub(crate) fn plan(&self, shapes: &[&[usize]]) -> DeviceResult<Option<Arc<Plan>>> {
-        let (model, settings, recent) = match self {
+        let (model, shelf, settings, recent) = match self {
             Self::Fixed(plan) => return Ok(Some(plan.clone())),
-            Self::Dynamic { model, settings, recent } => (model, settings, recent),
+            Self::Dynamic { model, shelf, settings, recent } => (model, shelf, settings, recent),
         };
         let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
         let known = recent.iter().position(|(key, _)| key.iter().eq(shapes.iter()));
@@ -307,7 +310,7 @@ impl Plans {
                     model.set_parameter_shape(id, (*shape).into());
                 }
                 model.infer()?;
-                let plan = compile::lower(&model, settings)?.map(Arc::new);
+                let plan = compile::lower(&model, settings, shelf)?.map(Arc::new);
                 (shapes.iter().map(|shape| shape.to_vec()).collect(), plan)
             }
         };

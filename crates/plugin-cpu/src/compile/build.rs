@@ -8,14 +8,16 @@ use crate::{
     kernels::{conv::Algorithm, layout, movement::Movement},
     plan::{Answer, Base, Io, Place, Plan, Routine, Row, Step},
     pool::Pool,
+    weights::{Shelf, Weights},
 };
 use ir::{
     Bytes, ElementType, Model, NodeId, Port, Tensor,
     device::{DeviceResult, LayerStatus},
 };
 use std::{
+    cmp::Reverse,
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// A number for a value: a tensor in one layout at one place.
@@ -84,8 +86,9 @@ pub(crate) struct Draft {
     pub(crate) routine: Box<Routine>,
 }
 
-/// Packs weights, on all processors.
-fn pack(works: Vec<Work>) -> Vec<(String, Box<Routine>)> {
+/// Packs weights, on all processors: the largest first, so that nobody waits long for the last, and little of the
+/// file is in memory when nearly all is packed.
+fn pack(works: Vec<Work>, sizes: &[usize]) -> Vec<(String, Box<Routine>)> {
     let mut done: Vec<Option<(String, Box<Routine>)>> = Vec::new();
     let mut jobs = Vec::new();
     for (i, work) in works.into_iter().enumerate() {
@@ -97,6 +100,7 @@ fn pack(works: Vec<Work>) -> Vec<(String, Box<Routine>)> {
             }
         });
     }
+    jobs.sort_by_key(|(i, _)| Reverse(sizes[*i]));
     let threads = processors().min(jobs.len());
     let (jobs, done) = (Mutex::new(jobs.into_iter()), Mutex::new(done));
     fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -128,6 +132,7 @@ pub(crate) struct Builder<'m> {
     pub(crate) fusions: Fusions,
     /// How each convolution is computed.
     pub(crate) algorithms: HashMap<NodeId, Algorithm>,
+    shelf: Arc<Shelf>,
     values: Vec<Value>,
     ports: HashMap<Port, ValueId>,
     /// Values in other layouts than they were made in.
@@ -153,11 +158,13 @@ impl<'m> Builder<'m> {
         settings: Settings,
         constants: Constants<'m>,
         fusions: Fusions,
+        shelf: Arc<Shelf>,
     ) -> Self {
         Self {
             model,
             isa,
             settings,
+            shelf,
             constants,
             fusions,
             algorithms: HashMap::new(),
@@ -252,6 +259,12 @@ impl<'m> Builder<'m> {
         let value = self.constant(&tensor);
         self.ports.insert(port, value);
         value
+    }
+
+    /// The constant weights that come out of `port`.
+    pub(crate) fn weights(&self, port: Port) -> Option<Weights> {
+        let tensor = self.constants.stored(port)?.clone();
+        Some(Weights::new(tensor, self.shelf.clone(), port))
     }
 
     /// The layout of a value.
@@ -517,11 +530,18 @@ impl<'m> Builder<'m> {
             count.and_then(|n| ty.element_type.byte_len(n)).expect("inference bounds the sizes")
         };
         let input_bytes = model.parameters().iter().map(bytes).collect();
+        let size = |step: &Planned| {
+            let constants =
+                model.node(step.node).inputs().iter().filter_map(|port| self.constants.stored(*port));
+            constants.map(|tensor| tensor.bytes().len()).sum()
+        };
+        let sizes: Vec<usize> = self.steps.iter().map(size).collect();
         let works = self.steps.iter_mut().map(|step| {
             let nothing = Work::Ready(String::new(), Box::new(|_, _| Ok(())));
             std::mem::replace(&mut step.work, nothing)
         });
-        let (names, routines): (Vec<String>, Vec<Box<Routine>>) = pack(works.collect()).into_iter().unzip();
+        let (names, routines): (Vec<String>, Vec<Box<Routine>>) =
+            pack(works.collect(), &sizes).into_iter().unzip();
         let (rows, row_of) = self.rows(order, &names);
         let steps = routines
             .into_iter()

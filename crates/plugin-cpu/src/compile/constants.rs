@@ -75,11 +75,11 @@ impl<'m> Constants<'m> {
         Some(self.get(port)?.view::<f32>().ok()?.into_owned())
     }
 
-    /// The numbers that come out of `port`, if they are stored in half precision.
-    pub(crate) fn half(&self, port: Port) -> Option<&Tensor> {
+    /// The f32 numbers that come out of `port` as they are stored: f32 or f16.
+    pub(crate) fn stored(&self, port: Port) -> Option<&Tensor> {
         match self.known.get(&port)? {
             Known::Half(half) => Some(half),
-            Known::Tensor(_) => None,
+            Known::Tensor(tensor) => (tensor.element_type() == ElementType::F32).then_some(tensor),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::{
     },
     plan::{Io, Routine},
     pool::Pool,
+    weights::Weights,
 };
 use ir::{ElementType, NodeId, Op, op::Window};
 
@@ -74,20 +75,14 @@ pub(crate) fn takes_padding(builder: &Builder, id: NodeId, padding: &Padding) ->
     builder.blockable(padding.data).is_some() && geometry(builder, id, Some(padding)).is_some()
 }
 
-/// Scales the weights' rows, one an output channel.
-fn scale_rows(weights: &mut [f32], scale: &[f32]) {
-    let row = (weights.len() / scale.len()).max(1);
-    for (row, scale) in weights.chunks_exact_mut(row).zip(scale) {
-        row.iter_mut().for_each(|weight| *weight *= scale);
-    }
-}
-
 /// The convolution as one step to blocked layout.
 pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let shape = shape(builder, id)?;
     let node = builder.model.node(id);
     let fused = builder.fusions.of(id);
-    let weights = builder.constants.get(node.inputs()[1])?;
+    let weights = builder.weights(node.inputs()[1])?;
+    let row = weights.len() / shape.out_channels;
+    let weights = weights.scaled(fused.scale, row);
     let data = fuse::taken_padding(builder, node).map_or(node.inputs()[0], |padding| padding.data);
     let image = builder.fusions.image(id).cloned();
     let bytes =
@@ -112,10 +107,6 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         outputs.push(builder.scratch(scratch));
     }
     let packing = move || {
-        let mut weights = weights.view::<f32>().expect("the type was checked");
-        if let Some(scale) = &fused.scale {
-            scale_rows(weights.to_mut(), scale);
-        }
         let (name, run) = match image {
             Some(image) => on_image(isa, shape, &image, bytes, &weights, post),
             None => on_blocks(isa, shape, algorithm, &weights, post),
@@ -145,7 +136,7 @@ fn on_image(
     shape: ConvShape,
     image: &Image,
     bytes: bool,
-    weights: &[f32],
+    weights: &Weights,
     post: PostOps,
 ) -> Runner {
     let layout = if image.channels_last { ImageLayout::Nhwc } else { ImageLayout::Nchw };
@@ -158,7 +149,7 @@ fn on_image(
     (name, Box::new(run))
 }
 
-fn on_blocks(isa: Isa, shape: ConvShape, algorithm: Algorithm, weights: &[f32], post: PostOps) -> Runner {
+fn on_blocks(isa: Isa, shape: ConvShape, algorithm: Algorithm, weights: &Weights, post: PostOps) -> Runner {
     let conv = Conv::new(isa, shape, algorithm, weights, post);
     let name = conv.name();
     let scratched = algorithm.scratch(isa, &shape, 1) > 0;

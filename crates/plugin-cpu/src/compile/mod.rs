@@ -35,19 +35,25 @@ mod shape;
 mod tests;
 mod volume;
 
-use crate::{config::Settings, isa::Isa, plan::Plan};
+use crate::{config::Settings, isa::Isa, plan::Plan, weights::Shelf};
 use build::Builder;
 use constants::Constants;
 use fuse::Fusions;
 use ir::{Model, Node, NodeId, Op, device::DeviceResult};
+use std::sync::Arc;
 
-/// The plan of a model; `None` when shapes are not known.
-pub(crate) fn lower(model: &Model, settings: &Settings) -> DeviceResult<Option<Plan>> {
-    lower_for(Isa::best(), model, settings)
+/// The plan of a model, which shares packed weights with its other plans; `None` when shapes are not known.
+pub(crate) fn lower(model: &Model, settings: &Settings, shelf: &Arc<Shelf>) -> DeviceResult<Option<Plan>> {
+    lower_for(Isa::best(), model, settings, shelf)
 }
 
 /// [`lower`] for an instruction set.
-pub(crate) fn lower_for(isa: Isa, model: &Model, settings: &Settings) -> DeviceResult<Option<Plan>> {
+pub(crate) fn lower_for(
+    isa: Isa,
+    model: &Model,
+    settings: &Settings,
+    shelf: &Arc<Shelf>,
+) -> DeviceResult<Option<Plan>> {
     let order = model.topological_order()?;
     let fixed = |output: &ir::Output| {
         let ty = &output.ty;
@@ -57,7 +63,7 @@ pub(crate) fn lower_for(isa: Isa, model: &Model, settings: &Settings) -> DeviceR
         return Ok(None);
     }
     let constants = Constants::new(model, &order);
-    let mut builder = Builder::new(model, isa, *settings, constants, Fusions::default());
+    let mut builder = Builder::new(model, isa, *settings, constants, Fusions::default(), shelf.clone());
     fuse::find(&mut builder, &order);
     builder.algorithms = algorithms::choose(&builder, &order);
     for (i, id) in model.parameters().iter().enumerate() {

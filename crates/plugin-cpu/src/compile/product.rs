@@ -3,7 +3,7 @@
 use super::build::Builder;
 use crate::{
     kernels::{
-        dense::{Dense, WeightData, Weights},
+        dense::Dense,
         post::{PostOps, Sum},
     },
     plan::Routine,
@@ -38,11 +38,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let isa = builder.isa;
     let post = PostOps { bias: fused.shift, sum: fused.sum, activation: fused.activation };
     let (weights, scale) = (node.inputs()[1], fused.scale);
-    let half = builder.constants.half(weights).filter(|_| scale.is_none()).cloned();
-    let weights = match half {
-        Some(half) => half,
-        None => builder.constants.get(weights)?,
-    };
+    let weights = builder.weights(weights)?.scaled(scale, output_stride);
     let mut inputs = vec![builder.plain(id, node.inputs()[0])];
     inputs.extend(fused.addend.map(|addend| builder.plain(id, addend)));
     let output = builder.plain_value(id.into());
@@ -51,18 +47,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let added = fused.sum != Sum::None;
     debug_assert_eq!(builder.shape(output).iter().product::<usize>(), batch * n);
     let packing = move || {
-        let new = |data| Dense::new(isa, [k, n], Weights { data, output_stride, input_stride }, post);
-        let dense = match weights.view::<half::f16>() {
-            Ok(weights) => new(WeightData::F16(&weights)),
-            Err(_) => {
-                let mut weights = weights.view::<f32>().expect("the type was checked");
-                for (o, scale) in scale.iter().flatten().enumerate() {
-                    let weights = weights.to_mut();
-                    (0..k).for_each(|i| weights[o * output_stride + i * input_stride] *= scale);
-                }
-                new(WeightData::F32(&weights))
-            }
-        };
+        let dense = Dense::new(isa, [k, n], &weights, [output_stride, input_stride], post);
         let name = format!("{}_{}", dense.name(), isa.name());
         let routine: Box<Routine> = Box::new(move |io, pool| {
             dense.run(pool, io.input(0), io.output(0), added.then(|| io.input(1)), io.output(1));

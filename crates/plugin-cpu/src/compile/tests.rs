@@ -203,7 +203,7 @@ fn window(stride: usize) -> Convolution {
 /// Runs a plan; the answers and the profile.
 fn run(isa: Isa, threads: usize, model: &Model, inputs: &[Tensor]) -> (Vec<Vec<u8>>, Vec<ProfileRow>) {
     let settings = Settings::parse(&Config::new()).unwrap();
-    let plan = lower_for(isa, model, &settings).unwrap().expect("all shapes are known");
+    let plan = lower_for(isa, model, &settings, &Default::default()).unwrap().expect("all shapes are known");
     let mut stream = Stream { pool: Pool::new(threads), arena: Arena::default() };
     // What the arena holds before must not matter.
     stream.arena.bytes(1 << 22).fill(0x7f);
@@ -517,7 +517,7 @@ fn a_cancelled_run_ends_between_steps() {
     let y = net.conv(x, 8, 3, 1);
     net.result(y);
     let settings = Settings::parse(&Config::new()).unwrap();
-    let plan = lower_for(Isa::best(), &net.model, &settings).unwrap().unwrap();
+    let plan = lower_for(Isa::best(), &net.model, &settings, &Default::default()).unwrap().unwrap();
     let mut stream = Stream { pool: Pool::new(1), arena: Arena::default() };
     let (x, mut y) = (ir::aligned_zeros(192), ir::aligned_zeros(512));
     let error = plan.run(&[&x], &mut [&mut y], &mut stream, &AtomicBool::new(true), None).unwrap_err();
@@ -535,7 +535,7 @@ fn zoo() {
     let read = start.elapsed();
     let settings = Settings::parse(&Config::new()).unwrap();
     let start = std::time::Instant::now();
-    let plan = lower_for(Isa::best(), &model, &settings).unwrap().unwrap();
+    let plan = lower_for(Isa::best(), &model, &settings, &Default::default()).unwrap().unwrap();
     let compiled = start.elapsed();
     let mut stream = Stream { pool: Pool::new(threads), arena: Arena::default() };
     let mut random = Random(1);

@@ -10,8 +10,9 @@ use crate::{
     isa::{Isa, Kernel, Simd},
     memory::Packed,
     pool::{Pool, Shards, part},
+    weights::{Weights, transpose},
 };
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 pub(crate) use super::winograd::Size;
 
@@ -155,7 +156,7 @@ impl Conv {
         isa: Isa,
         shape: ConvShape,
         algorithm: Algorithm,
-        weights: &[f32],
+        weights: &Weights,
         post: PostOps,
     ) -> Self {
         let terms = shape.in_channels / shape.groups * shape.kernel[0] * shape.kernel[1];
@@ -219,7 +220,7 @@ struct Direct {
     shape: ConvShape,
     /// The geometry that runs: the same, or one long row.
     geometry: ConvShape,
-    weights: Floats,
+    weights: Arc<Floats>,
     bias: Floats,
     post: PostOps,
     outs: Vec<OutTile>,
@@ -328,8 +329,37 @@ pub(super) fn pack_bias(bias: Option<&Vec<f32>>, channels: usize, block: usize) 
     packed
 }
 
+/// Packs weights for tiles of output channels: `len` elements, `[tile][source block][tap][input][output]`.
+fn pack(shape: &ConvShape, b: usize, outs: &[OutTile], len: usize, weights: &[f32]) -> Floats {
+    let (ic, oc) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
+    let taps = shape.kernel[0] * shape.kernel[1];
+    let mut packed = Floats::zeroed(len);
+    for &OutTile { block, count, ref sources, last_depth, weights: at } in outs {
+        let width = count * b;
+        let (first_out, end_out) = (block * b, (block * b + width).min(shape.out_channels));
+        for source in sources.clone() {
+            let depth = if source + 1 == sources.end { last_depth } else { b };
+            let to = &mut packed[at + (source - sources.start) * b * taps * width..][..depth * taps * width];
+            for group in first_out / oc..end_out.div_ceil(oc) {
+                // Outputs of this tile and inputs of this block that are this group's: of others, weights are zero.
+                let outputs = first_out.max(group * oc)..end_out.min((group + 1) * oc);
+                let inputs = (source * b).max(group * ic)..(source * b + depth).min((group + 1) * ic);
+                if inputs.is_empty() {
+                    continue;
+                }
+                let from = &weights[(outputs.start * ic + inputs.start - group * ic) * taps..];
+                transpose(from, ic * taps, [outputs.len(), inputs.len() * taps], to, |i| {
+                    let (input, tap) = (inputs.start - source * b + i / taps, i % taps);
+                    (tap * depth + input) * width + outputs.start - first_out
+                });
+            }
+        }
+    }
+    packed
+}
+
 impl Direct {
-    fn new(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Self {
+    fn new(isa: Isa, shape: ConvShape, weights: &Weights, post: PostOps) -> Self {
         let [kh, kw] = shape.kernel;
         let (ic, oc) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
         let b = isa.block();
@@ -351,25 +381,9 @@ impl Direct {
             outs.push(OutTile { block, count, sources, last_depth, weights: weights_at });
             weights_at += ((outs[outs.len() - 1].sources.len() - 1) * b + last_depth) * kh * kw * count * b;
         }
-        let mut packed = Floats::zeroed(weights_at);
-        for &OutTile { block, count, ref sources, last_depth, weights: weights_at } in &outs {
-            let (taps, width) = (kh * kw, count * b);
-            for source in sources.clone() {
-                let depth = if source + 1 == sources.end { last_depth } else { b };
-                let to = &mut packed[weights_at + (source - sources.start) * b * taps * width..];
-                for o in block * b..((block + count) * b).min(shape.out_channels) {
-                    // Inputs of this block and of this channel's group.
-                    let first = o / oc * ic;
-                    let inputs = (source * b).max(first)..(source * b + depth).min(first + ic);
-                    let row = &weights[o * ic * taps..][..ic * taps];
-                    for i in inputs {
-                        for (tap, weight) in row[(i - first) * taps..][..taps].iter().enumerate() {
-                            to[(tap * depth + i - source * b) * width + o - block * b] = *weight;
-                        }
-                    }
-                }
-            }
-        }
+        let packed = weights.packed(format!("direct {most_blocks}x{b} {}", shape.groups), |weights| {
+            pack(&shape, b, &outs, weights_at, weights)
+        });
         let mut most = isa.dispatch(Most(most_blocks));
         if geometry.stride[1] > 2 {
             most = most.min(6);

@@ -14,8 +14,9 @@ use super::{
 use crate::{
     isa::{Isa, Kernel, Simd},
     pool::{Pool, Shards, part},
+    weights::Weights,
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 /// The elements of an image.
 #[derive(Clone, Copy)]
@@ -40,7 +41,7 @@ pub(crate) struct ImageConv {
     isa: Isa,
     shape: ConvShape,
     layout: ImageLayout,
-    weights: Floats,
+    weights: Arc<Floats>,
     bias: Floats,
     post: PostOps,
     /// Each element is multiplied by the first, then the second is added, by channel. Padding stays zero.
@@ -93,7 +94,7 @@ impl ImageConv {
         shape: ConvShape,
         layout: ImageLayout,
         scale: &[[f32; 2]],
-        weights: &[f32],
+        weights: &Weights,
         post: PostOps,
     ) -> Self {
         let [kh, kw] = shape.kernel;
@@ -121,39 +122,32 @@ impl ImageConv {
                 _ => columns.push(Column { lo: 0, hi: pixels, offset, taps: 1 }),
             }
         }
-        let mut packed = Vec::new();
         let mut outs = Vec::new();
         for (block, count) in out_tiles(oc.div_ceil(b), 2) {
-            outs.push(OutTile { block, count, sources: 0..1, last_depth: ic, weights: packed.len() });
-            for ky in 0..kh {
-                for kx in &order {
-                    for i in 0..ic {
-                        for o in block * b..(block + count) * b {
-                            let at = ((o * ic + i) * kh + ky) * kw + kx;
-                            packed.push(if o < oc { weights[at] } else { 0.0 });
+            let weights = block * b * kh * kw * ic;
+            outs.push(OutTile { block, count, sources: 0..1, last_depth: ic, weights });
+        }
+        let packed = weights.packed(format!("image {b} {order:?}"), |weights| {
+            let mut packed = Vec::new();
+            for OutTile { block, count, .. } in &outs {
+                for ky in 0..kh {
+                    for kx in &order {
+                        for i in 0..ic {
+                            for o in block * b..(block + count) * b {
+                                let at = ((o * ic + i) * kh + ky) * kw + kx;
+                                packed.push(if o < oc { weights[at] } else { 0.0 });
+                            }
                         }
                     }
                 }
             }
-        }
+            packed[..].into()
+        });
         let counts = std::array::from_fn(|i| outs.iter().any(|out| by_count(out.count) == i));
         let kernels = isa.dispatch(Choose { pixels, channels: ic, counts });
         let bias = pack_bias(post.bias.as_ref(), oc, b);
         let scale = scale.to_vec();
-        Self {
-            isa,
-            shape,
-            layout,
-            weights: packed[..].into(),
-            bias,
-            post,
-            scale,
-            outs,
-            kernels,
-            columns,
-            pixels,
-            phase,
-        }
+        Self { isa, shape, layout, weights: packed, bias, post, scale, outs, kernels, columns, pixels, phase }
     }
 
     /// The name of the kernel, for profiles.

@@ -195,7 +195,7 @@ fn random_geometry_on_every_instruction_set() {
             let add = block(isa, &add, [batch, out_channels, pixels]);
             let expected = block(isa, &expected, [batch, out_channels, pixels]);
             let post = PostOps { bias: bias.clone(), sum, activation: activation.clone() };
-            let conv = Conv::new(isa, shape, algorithm, &weights, post);
+            let conv = Conv::new(isa, shape, algorithm, &weights[..].into(), post);
             let scratch = algorithm.scratch(isa, &shape, 2);
             let run = |threads| {
                 let mut dst = if in_place { add.clone() } else { vec![f32::NAN; expected.len()] };
@@ -259,7 +259,7 @@ fn images_of_either_layout_and_type() {
                 (ImageLayout::Nhwc, Pixels::F32(&nhwc_floats)),
             ] {
                 let post = PostOps { activation: Activation::Relu, ..PostOps::default() };
-                let conv = ImageConv::new(isa, shape, layout, &scale, &weights, post);
+                let conv = ImageConv::new(isa, shape, layout, &scale, &weights[..].into(), post);
                 let run = |threads| {
                     let mut dst = vec![f32::NAN; expected.len()];
                     let batch_stride = dst.len() / batch;
@@ -305,7 +305,7 @@ fn speed_of_images() {
             ("f32 NHWC", ImageLayout::Nhwc, Pixels::F32(&data)),
             ("u8 NHWC", ImageLayout::Nhwc, Pixels::U8(&bytes)),
         ] {
-            let conv = ImageConv::new(isa, shape, layout, &[], &weights, PostOps::default());
+            let conv = ImageConv::new(isa, shape, layout, &[], &weights[..].into(), PostOps::default());
             let mut pool = Pool::new(1);
             let best = best_of(|| {
                 let batch_stride = dst.len();
@@ -404,7 +404,7 @@ fn speed_of_convolution() {
             if !format!("{algorithm:?}").contains(&std::env::var("ALGORITHM").unwrap_or_default()) {
                 continue;
             }
-            let conv = Conv::new(isa, shape, algorithm, &weights, post.clone());
+            let conv = Conv::new(isa, shape, algorithm, &weights[..].into(), post.clone());
             let mut scratch = vec![0.0; algorithm.scratch(isa, &shape, pool.threads())];
             let best = best_of(|| {
                 let src = Blocked { data: &data, batch_stride: data.len() };

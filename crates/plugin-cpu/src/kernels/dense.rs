@@ -10,12 +10,14 @@ use super::{
     post::{PostOps, Sum},
 };
 use crate::{
+    config::processors,
     isa::{Isa, Kernel, Simd},
     memory::Packed,
     pool::{Pool, Shards, part},
+    weights::{Weights, transpose},
 };
 use half::f16;
-use std::{mem::MaybeUninit, ops::Range};
+use std::{mem::MaybeUninit, ops::Range, sync::Arc};
 
 /// Vectors of a panel's width.
 const VECTORS: usize = 4;
@@ -28,26 +30,6 @@ const AHEAD: usize = 2048;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Weights as they come: `at(output, input)` is a strided view.
-#[derive(Clone, Copy)]
-pub(crate) struct Weights<'a> {
-    /// The elements.
-    pub(crate) data: WeightData<'a>,
-    /// Elements from one output to the next.
-    pub(crate) output_stride: usize,
-    /// Elements from one input to the next.
-    pub(crate) input_stride: usize,
-}
-
-/// The elements of weights.
-#[derive(Clone, Copy)]
-pub(crate) enum WeightData<'a> {
-    /// Single precision.
-    F32(&'a [f32]),
-    /// Half precision.
-    F16(&'a [f16]),
-}
-
 /// A dense layer, ready to run.
 pub(crate) struct Dense {
     isa: Isa,
@@ -59,8 +41,8 @@ pub(crate) struct Dense {
 }
 
 enum Panels {
-    F32(Floats),
-    F16(Packed<f16>),
+    F32(Arc<Floats>),
+    F16(Arc<Packed<f16>>),
 }
 
 /// An element of packed weights.
@@ -109,15 +91,25 @@ impl Kernel for MaxRows {
 }
 
 impl Dense {
-    /// Packs the weights. The output, and the addend if [`PostOps`] has a sum, are `[rows, outputs]`.
+    /// Packs the weights, whose strides are elements from one output to the next and from one input to the next, one
+    /// of them 1. The output, and the addend if [`PostOps`] has a sum, are `[rows, outputs]`.
     ///
     /// # Panics
     /// If lengths do not fit.
-    pub(crate) fn new(isa: Isa, [inputs, outputs]: [usize; 2], weights: Weights, post: PostOps) -> Self {
+    pub(crate) fn new(
+        isa: Isa,
+        [inputs, outputs]: [usize; 2],
+        weights: &Weights,
+        strides: [usize; 2],
+        post: PostOps,
+    ) -> Self {
         assert!(post.bias.as_ref().is_none_or(|bias| bias.len() == outputs));
-        let panels = match weights.data {
-            WeightData::F32(data) => Panels::F32(pack(isa, [inputs, outputs], data, weights)),
-            WeightData::F16(data) => Panels::F16(pack(isa, [inputs, outputs], data, weights)),
+        let width = VECTORS * isa.block();
+        let form = format!("dense {width} {strides:?}");
+        let panels = if weights.is_half() {
+            Panels::F16(weights.packed_half(form, |data| pack(width, [inputs, outputs], data, strides)))
+        } else {
+            Panels::F32(weights.packed(form, |data| pack(width, [inputs, outputs], data, strides)))
         };
         let bias = pack_bias(post.bias.as_ref(), outputs, VECTORS * isa.block());
         Self { isa, inputs, outputs, panels, bias, post }
@@ -195,35 +187,63 @@ fn copied_stride(inputs: usize) -> usize {
     (lines | 1) * LINE / size_of::<f32>()
 }
 
-fn pack<T: bytemuck::Pod>(
-    isa: Isa,
+/// Bytes of weights from which on several threads pack them.
+const SHARED: usize = 16 << 20;
+/// Inputs that are packed before the next ones are: what they come from is read whole, where it lies together.
+const STRETCH: usize = 256;
+
+/// Packs weights in panels of `width` outputs.
+fn pack<T: bytemuck::Pod + Send + Sync>(
+    width: usize,
     [inputs, outputs]: [usize; 2],
     data: &[T],
-    weights: Weights,
+    [output_stride, input_stride]: [usize; 2],
 ) -> Packed<T> {
-    let width = VECTORS * isa.block();
     let mut packed = Packed::zeroed(outputs.next_multiple_of(width) * inputs);
-    // A few inputs at a time: where the inputs of an output lie side by side, they come from one cache line.
-    const INPUTS: usize = 16;
-    for (p, panel) in packed.chunks_exact_mut((width * inputs).max(1)).enumerate() {
-        let first = p * width;
-        let width_used = width.min(outputs - first);
-        for (k, to) in panel.chunks_mut(width * INPUTS).enumerate() {
-            let k = k * INPUTS;
-            if weights.output_stride == 1 {
-                for (i, to) in to.chunks_exact_mut(width).enumerate() {
-                    let from = first + (k + i) * weights.input_stride;
-                    to[..width_used].copy_from_slice(&data[from..from + width_used]);
+    let panels = outputs.div_ceil(width);
+    let pack = |panels: Range<usize>, inputs_now: Range<usize>, to: Shards<T>| {
+        for p in panels {
+            let (first, used) = (p * width, width.min(outputs - p * width));
+            let len = inputs_now.len() * width;
+            // SAFETY: this part of panel `p`, which nobody else packs, is within the packed weights.
+            let to = unsafe {
+                std::slice::from_raw_parts_mut(to.get().add((p * inputs + inputs_now.start) * width), len)
+            };
+            let from = &data[first * output_stride + inputs_now.start * input_stride..];
+            if output_stride == 1 {
+                for (k, to) in to.chunks_exact_mut(width).enumerate() {
+                    to[..used].copy_from_slice(&from[k * input_stride..][..used]);
                 }
-                continue;
-            }
-            for o in 0..width_used {
-                let from = &data[(first + o) * weights.output_stride + k * weights.input_stride..];
-                let to = to[o..].iter_mut().step_by(width);
-                to.zip(from.iter().step_by(weights.input_stride)).for_each(|(to, from)| *to = *from);
+            } else {
+                transpose(from, output_stride, [used, inputs_now.len()], to, |k| k * width);
             }
         }
-    }
+    };
+    let to = Shards::new(&mut packed);
+    let own = |index: usize, count: usize| {
+        if output_stride == 1 {
+            let mine = part(inputs, index, count);
+            for first in mine.clone().step_by(STRETCH) {
+                let stretch = first..mine.end.min(first + STRETCH);
+                pack(0..panels, stretch.clone(), to);
+                ir::release(bytemuck::cast_slice(
+                    &data[stretch.start * input_stride..][..(stretch.len() - 1) * input_stride + outputs],
+                ));
+            }
+        } else {
+            for p in part(panels, index, count) {
+                pack(p..p + 1, 0..inputs, to);
+                let end = ((p + 1) * width).min(outputs);
+                ir::release(bytemuck::cast_slice(&data[p * width * output_stride..end * output_stride]));
+            }
+        }
+    };
+    // A layer that is most of a network is not left to one processor.
+    let threads = if size_of_val(data) < SHARED { 1 } else { processors() };
+    std::thread::scope(|scope| {
+        (1..threads).for_each(|i| _ = scope.spawn(move || own(i, threads)));
+        own(0, threads);
+    });
     packed
 }
 
@@ -473,11 +493,10 @@ mod tests {
                 })
                 .collect();
             for isa in Isa::available() {
-                for data in [WeightData::F32(&full), WeightData::F16(&half)] {
+                for weights in [Weights::from(&full[..]), Weights::from(&half[..])] {
                     let activation = if prelu { Activation::PRelu(slopes.clone()) } else { Activation::Relu };
                     let post = PostOps { bias: Some(bias.clone()), sum, activation };
-                    let weights = Weights { data, output_stride: strides[0], input_stride: strides[1] };
-                    let dense = Dense::new(isa, [inputs, outputs], weights, post);
+                    let dense = Dense::new(isa, [inputs, outputs], &weights, strides, post);
                     let run = |threads| {
                         let mut dst = vec![f32::NAN; rows * outputs];
                         let addend = (sum != Sum::None).then_some(&add[..]);
@@ -515,9 +534,8 @@ mod tests {
             let half: Vec<f16> = full.iter().map(|x| f16::from_f32(*x)).collect();
             let src = r.vec(rows * inputs);
             let mut dst = vec![0.0; rows * outputs];
-            for (data, size) in [(WeightData::F32(&full), 4), (WeightData::F16(&half), 2)] {
-                let weights = Weights { data, output_stride: inputs, input_stride: 1 };
-                let dense = Dense::new(isa, [inputs, outputs], weights, PostOps::default());
+            for (weights, size) in [(Weights::from(&full[..]), 4), (Weights::from(&half[..]), 2)] {
+                let dense = Dense::new(isa, [inputs, outputs], &weights, [inputs, 1], PostOps::default());
                 let mut pool = Pool::new(1);
                 let mut scratch = vec![0.0; Dense::scratch(isa, rows, inputs)];
                 let best = best_of(|| dense.run(&mut pool, &src, &mut dst, None, &mut scratch));

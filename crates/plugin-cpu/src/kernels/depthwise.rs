@@ -9,14 +9,16 @@ use super::{
 use crate::{
     isa::{Isa, Kernel, Simd},
     pool::{Pool, Shards, part},
+    weights::Weights,
 };
+use std::sync::Arc;
 
 /// A convolution of each channel by itself, ready to run.
 pub(crate) struct Depthwise {
     pub(super) isa: Isa,
     pub(super) shape: ConvShape,
     /// `[block][tap row][tap column][LANES]`
-    weights: Floats,
+    weights: Arc<Floats>,
     bias: Floats,
     post: PostOps,
 }
@@ -238,14 +240,17 @@ unsafe fn any_row<S: Simd>(
 
 impl Depthwise {
     /// Packs weights `[channels, kernel height, kernel width]`.
-    pub(super) fn new(isa: Isa, shape: ConvShape, weights: &[f32], post: PostOps) -> Self {
+    pub(super) fn new(isa: Isa, shape: ConvShape, weights: &Weights, post: PostOps) -> Self {
         let b = isa.block();
         let taps = shape.kernel[0] * shape.kernel[1];
-        let mut packed = Floats::zeroed(shape.out_channels.next_multiple_of(b) * taps);
-        for (i, w) in weights.iter().enumerate() {
-            let (c, tap) = (i / taps, i % taps);
-            packed[(c / b * taps + tap) * b + c % b] = *w;
-        }
+        let packed = weights.packed(format!("depthwise {b}"), |weights| {
+            let mut packed = Floats::zeroed(shape.out_channels.next_multiple_of(b) * taps);
+            for (i, w) in weights.iter().enumerate() {
+                let (c, tap) = (i / taps, i % taps);
+                packed[(c / b * taps + tap) * b + c % b] = *w;
+            }
+            packed
+        });
         let bias = pack_bias(post.bias.as_ref(), shape.out_channels, b);
         Self { isa, shape, weights: packed, bias, post }
     }

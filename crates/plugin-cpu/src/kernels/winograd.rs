@@ -19,7 +19,9 @@ use super::{
 use crate::{
     isa::{Isa, Kernel, Simd},
     pool::{Pool, Shards, part},
+    weights::Weights,
 };
+use std::sync::Arc;
 
 /// One algorithm: `N` inputs give `M` outputs along each axis.
 trait Transform<const N: usize, const M: usize> {
@@ -290,7 +292,7 @@ pub(super) struct Winograd {
     pub(super) cut: Cut,
     outs: Vec<OutTile>,
     /// `[group][point][out tile][in channel][channels of the out tile]`
-    weights: Floats,
+    weights: Arc<Floats>,
     bias: Floats,
     post: PostOps,
     /// Product kernels by tiles (less one) and by [`by_count`] of blocks.
@@ -327,7 +329,7 @@ fn point_stride(elements: usize) -> usize {
 
 impl Winograd {
     /// Packs transformed weights; `weights` is `[out_channels, in_channels, 3, 3]`.
-    pub(super) fn new(cut: Cut, weights: &[f32], post: PostOps) -> Self {
+    pub(super) fn new(cut: Cut, weights: &Weights, post: PostOps) -> Self {
         let Cut { isa, shape, size, .. } = cut;
         let b = isa.block();
         let blocks = shape.out_channels.div_ceil(b);
@@ -343,12 +345,15 @@ impl Winograd {
                 at += (cut.points() - 1) * cut.point_weights(block);
             }
         }
-        let mut packed = Floats::zeroed(cut.weights());
-        let matrix = size.filter_matrix();
-        for out in &outs {
-            let (to, stride) = (&mut packed[out.weights..], cut.point_weights(out.block));
-            isa.dispatch(Filters { shape: &shape, matrix: &matrix, out, weights, to, stride });
-        }
+        let packed = weights.packed(format!("winograd {size:?} {} {b}", cut.group), |weights| {
+            let mut packed = Floats::zeroed(cut.weights());
+            let matrix = size.filter_matrix();
+            for out in &outs {
+                let (to, stride) = (&mut packed[out.weights..], cut.point_weights(out.block));
+                isa.dispatch(Filters { shape: &shape, matrix: &matrix, out, weights, to, stride });
+            }
+            packed
+        });
         let kernels = isa.dispatch(Products);
         let columns = (1..=kernels.len()).map(|hi| Column { lo: 0, hi, offset: 0, taps: 1 }).collect();
         let zeros = Floats::zeroed(2 * b);

@@ -1,0 +1,249 @@
+//! Weights on their way from the model's file into the form that a kernel asks for.
+//!
+//! Packed weights outlive the kernel that asked for them: another plan of the same model, made for other input
+//! shapes, finds them on the [`Shelf`] and reads nothing from the file.
+
+use crate::memory::{Packed, Region};
+use half::{f16, slice::HalfFloatSliceExt};
+use ir::{ElementType, Port, Tensor};
+use std::{
+    any::Any,
+    borrow::Cow,
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+/// What tells packed weights apart: the constant, what it was multiplied by, the form.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    port: Port,
+    scale: u64,
+    form: String,
+}
+
+/// Packed weights that some plan holds, and their bytes.
+struct Form {
+    weights: Weak<dyn Any + Send + Sync>,
+    bytes: usize,
+}
+
+/// The packed weights of one model.
+#[derive(Default)]
+pub(crate) struct Shelf(Mutex<HashMap<Key, Form>>);
+
+impl Shelf {
+    fn forms(&self) -> MutexGuard<'_, HashMap<Key, Form>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of all that some plan holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.forms().values().filter(|form| form.weights.strong_count() > 0).map(|form| form.bytes).sum()
+    }
+}
+
+/// Constant weights, f32 or f16, that are yet to be packed.
+#[derive(Clone)]
+pub(crate) struct Weights {
+    tensor: Tensor,
+    /// Element `i` is multiplied by `scale[i / run % scale.len()]`.
+    scale: Option<(Vec<f32>, usize)>,
+    shelf: Option<(Arc<Shelf>, Port)>,
+}
+
+impl Weights {
+    /// Weights that come out of `port`.
+    pub(crate) fn new(tensor: Tensor, shelf: Arc<Shelf>, port: Port) -> Self {
+        Self { tensor, scale: None, shelf: Some((shelf, port)) }
+    }
+
+    /// The weights with element `i` multiplied by `scale[i / run % scale.len()]`.
+    pub(crate) fn scaled(self, scale: Option<Vec<f32>>, run: usize) -> Self {
+        Self { scale: scale.filter(|scale| !scale.is_empty()).map(|scale| (scale, run.max(1))), ..self }
+    }
+
+    /// The number of weights.
+    pub(crate) fn len(&self) -> usize {
+        self.tensor.len()
+    }
+
+    /// The weights in a form: what `form` says tells it from all other forms of the same weights.
+    pub(crate) fn packed<T: bytemuck::Pod + Send + Sync>(
+        &self,
+        form: impl Into<String>,
+        pack: impl FnOnce(&[f32]) -> Packed<T>,
+    ) -> Arc<Packed<T>> {
+        self.kept(form.into(), || pack(&self.floats()))
+    }
+
+    /// As [`packed`](Self::packed), of weights that are stored in half precision and are to stay so.
+    pub(crate) fn packed_half<T: bytemuck::Pod + Send + Sync>(
+        &self,
+        form: impl Into<String>,
+        pack: impl FnOnce(&[f16]) -> Packed<T>,
+    ) -> Arc<Packed<T>> {
+        self.kept(form.into(), || pack(&self.tensor.view::<f16>().expect("these are stored as f16")))
+    }
+
+    /// True when [`packed_half`](Self::packed_half) gives the weights as they are.
+    pub(crate) fn is_half(&self) -> bool {
+        self.tensor.element_type() == ElementType::F16 && self.scale.is_none()
+    }
+
+    fn kept<T: bytemuck::Pod + Send + Sync>(
+        &self,
+        form: String,
+        pack: impl FnOnce() -> Packed<T>,
+    ) -> Arc<Packed<T>> {
+        let pack = || {
+            let packed = Arc::new(pack());
+            ir::release(self.tensor.bytes());
+            packed
+        };
+        let Some((shelf, port)) = &self.shelf else { return pack() };
+        let mut hasher = DefaultHasher::new();
+        if let Some((scale, run)) = &self.scale {
+            run.hash(&mut hasher);
+            scale.iter().for_each(|scale| scale.to_bits().hash(&mut hasher));
+        }
+        let key = Key { port: *port, scale: hasher.finish(), form };
+        let known = shelf.forms().get(&key).and_then(|form| form.weights.upgrade());
+        if let Some(Ok(packed)) = known.map(|known| known.downcast()) {
+            return packed;
+        }
+        let packed = pack();
+        let weights = Arc::downgrade(&packed);
+        let bytes = packed.len() * size_of::<T>();
+        let mut forms = shelf.forms();
+        forms.retain(|_, form| form.weights.strong_count() > 0);
+        forms.insert(key, Form { weights, bytes });
+        packed
+    }
+
+    /// The numbers, straight from the file where they are stored like that.
+    fn floats(&self) -> Numbers<'_> {
+        let mut numbers = match self.tensor.element_type() {
+            ElementType::F16 => {
+                let half = self.tensor.view::<f16>().expect("the type was matched");
+                let mut wide = Region::zeroed(half.len() * size_of::<f32>());
+                half.convert_to_f32_slice(bytemuck::cast_slice_mut(&mut wide));
+                Numbers::Wide(wide)
+            }
+            _ => Numbers::Stored(self.tensor.view().expect("weights are f32 or f16")),
+        };
+        if let Some((scale, run)) = &self.scale {
+            for (row, scale) in numbers.to_mut().chunks_mut(*run).zip(scale.iter().cycle()) {
+                row.iter_mut().for_each(|weight| *weight *= scale);
+            }
+        }
+        numbers
+    }
+}
+
+impl<T: ir::Element> From<&[T]> for Weights {
+    fn from(numbers: &[T]) -> Self {
+        let tensor = Tensor::from_slice(&[numbers.len()], numbers).expect("a vector of its length");
+        Self { tensor, scale: None, shelf: None }
+    }
+}
+
+/// Numbers to be packed.
+enum Numbers<'a> {
+    Stored(Cow<'a, [f32]>),
+    /// Floats in memory that goes back to the system at once.
+    Wide(Region),
+}
+
+impl Numbers<'_> {
+    fn to_mut(&mut self) -> &mut [f32] {
+        match self {
+            Self::Stored(numbers) => numbers.to_mut(),
+            Self::Wide(region) => bytemuck::cast_slice_mut(region),
+        }
+    }
+}
+
+impl std::ops::Deref for Numbers<'_> {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Stored(numbers) => numbers,
+            Self::Wide(region) => bytemuck::cast_slice(region),
+        }
+    }
+}
+
+/// Side of a square that is turned at once: a cache line of floats.
+const SIDE: usize = 16;
+
+/// Copies `rows` rows of `columns` elements, `stride` apart, as columns: element `(r, c)` goes to
+/// `dst[place(c) + r]`.
+///
+/// # Panics
+/// If that is out of bounds.
+pub(crate) fn transpose<T: bytemuck::Pod>(
+    src: &[T],
+    stride: usize,
+    [rows, columns]: [usize; 2],
+    dst: &mut [T],
+    place: impl Fn(usize) -> usize,
+) {
+    for row in (0..rows).step_by(SIDE) {
+        let height = SIDE.min(rows - row);
+        for column in (0..columns).step_by(SIDE) {
+            let width = SIDE.min(columns - column);
+            let mut square = [[T::zeroed(); SIDE]; SIDE];
+            for (r, line) in square.iter_mut().enumerate().take(height) {
+                let from = &src[(row + r) * stride + column..];
+                match from.first_chunk::<SIDE>() {
+                    Some(from) if width == SIDE => *line = *from,
+                    _ => line[..width].copy_from_slice(&from[..width]),
+                }
+            }
+            for c in 0..width {
+                let to = &mut dst[place(column + c) + row..];
+                match to.first_chunk_mut::<SIDE>() {
+                    Some(to) if height == SIDE => *to = std::array::from_fn(|r| square[r][c]),
+                    _ => (0..height).for_each(|r| to[r] = square[r][c]),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposes_of_any_size() {
+        for [rows, columns] in [[0, 3], [1, 1], [16, 16], [17, 40], [5, 33], [64, 9]] {
+            let stride = columns + 3;
+            let src: Vec<f32> = (0..rows * stride).map(|i| i as f32).collect();
+            let mut dst = vec![-1.0; (rows + 2) * columns];
+            transpose(&src, stride, [rows, columns], &mut dst, |c| c * (rows + 2));
+            for (i, x) in dst.iter().enumerate() {
+                let (c, r) = (i / (rows + 2), i % (rows + 2));
+                assert_eq!(*x, if r < rows { (r * stride + c) as f32 } else { -1.0 });
+            }
+        }
+    }
+
+    #[test]
+    fn forms_are_packed_once_and_go_with_their_last_user() {
+        let shelf = Arc::new(Shelf::default());
+        let tensor = Tensor::from_slice(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]).unwrap();
+        let port = ir::Model::new("m").add_parameter("p", ElementType::F32, [1usize].as_slice().into());
+        let weights = Weights::new(tensor, shelf.clone(), port.into());
+        let pack = |numbers: &[f32]| Packed::from(numbers);
+        let one = weights.packed("as it is", pack);
+        let again = weights.packed("as it is", |_| panic!("it is known"));
+        assert!(Arc::ptr_eq(&one, &again));
+        let scaled = weights.clone().scaled(Some(vec![1.0, 10.0]), 2);
+        assert_eq!(**scaled.packed("as it is", pack), [1.0, 2.0, 30.0, 40.0]);
+        assert_eq!(shelf.bytes(), 16);
+        drop((one, again));
+        assert_eq!(shelf.bytes(), 0);
+    }
+}
