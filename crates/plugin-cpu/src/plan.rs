@@ -8,6 +8,7 @@ use ir::{
     Bytes, ElementType, Model, Tensor,
     device::{DeviceError, DeviceResult, LayerStatus, ProfileRow},
 };
+use smallvec::SmallVec;
 use std::{
     ops::Range,
     sync::{
@@ -16,6 +17,9 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+/// A list that takes no memory of its own while it is as short as those of inputs and outputs are.
+pub(crate) type Few<T> = SmallVec<[T; 4]>;
 
 /// Which memory an operand lies in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,6 +149,11 @@ impl Plan {
         plan
     }
 
+    /// Bytes that it takes, about, without the weights that it shares with other plans.
+    fn bytes(&self) -> usize {
+        self.constants.iter().map(Bytes::len).sum::<usize>() + STEP * self.steps.len()
+    }
+
     /// Types and shapes of the outputs.
     pub(crate) fn answers(&self) -> &[Answer] {
         &self.answers
@@ -166,7 +175,7 @@ impl Plan {
     ) -> DeviceResult<()> {
         assert!(inputs.iter().map(|i| i.len()).eq(self.input_bytes.iter().copied()));
         assert!(outputs.iter().map(|o| o.len()).eq(self.output_bytes.iter().copied()));
-        let outputs: Vec<*mut u8> = outputs.iter_mut().map(|o| o.as_mut_ptr()).collect();
+        let outputs: Few<*mut u8> = outputs.iter_mut().map(|o| o.as_mut_ptr()).collect();
         let memory = Memory {
             arena: stream.arena.bytes(self.arena).as_mut_ptr(),
             inputs,
@@ -260,8 +269,11 @@ impl<'a> Io<'a> {
     }
 }
 
-/// Plans for input shapes that were asked for lately.
-const MOST_PLANS: usize = 8;
+/// Bytes that plans may take beyond the weights of one: what they do not share, and weights in forms that only some
+/// of them use.
+const SPARE: usize = 32 << 20;
+/// Bytes that a step takes, about: its kernel's tables and its places.
+const STEP: usize = 2 << 10;
 
 /// Input shapes and their plan.
 type Recent = (Vec<Vec<usize>>, Option<Arc<Plan>>);
@@ -278,9 +290,20 @@ pub(crate) enum Plans {
         shelf: Arc<Shelf>,
         /// What plans are made for.
         settings: Settings,
+        /// Bytes that they may take together; the latest is kept whatever it takes.
+        budget: usize,
         /// Plans by input shapes, the latest last; no plan where shapes depend on data even so.
         recent: Mutex<Vec<Recent>>,
     },
+}
+
+/// Bytes of a model's constants, half precision widened.
+fn weights_of(model: &Model) -> usize {
+    let bytes = |node: &ir::Node| match &node.op {
+        ir::Op::Constant(constant) => constant.tensor.bytes().len().max(constant.tensor.len() * 4),
+        _ => 0,
+    };
+    model.nodes().map(|(_, node)| bytes(node)).sum()
 }
 
 impl Plans {
@@ -290,15 +313,20 @@ impl Plans {
         let shelf = Arc::default();
         Ok(match compile::lower(model, &settings, &shelf)? {
             Some(plan) => Self::Fixed(Arc::new(plan)),
-            None => Self::Dynamic { model: model.clone(), shelf, settings, recent: Mutex::default() },
+            None => {
+                let budget = weights_of(model) / 2 * 3 + SPARE;
+                Self::Dynamic { model: model.clone(), shelf, settings, budget, recent: Mutex::default() }
+            }
         })
     }
 
     /// The plan for these input shapes; `None` where shapes depend on data.
     pub(crate) fn plan(&self, shapes: &[&[usize]]) -> DeviceResult<Option<Arc<Plan>>> {
-        let (model, shelf, settings, recent) = match self {
+        let (model, shelf, settings, budget, recent) = match self {
             Self::Fixed(plan) => return Ok(Some(plan.clone())),
-            Self::Dynamic { model, shelf, settings, recent } => (model, shelf, settings, recent),
+            Self::Dynamic { model, shelf, settings, budget, recent } => {
+                (model, shelf, settings, *budget, recent)
+            }
         };
         let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
         let known = recent.iter().position(|(key, _)| key.iter().eq(shapes.iter()));
@@ -315,10 +343,15 @@ impl Plans {
             }
         };
         let plan = entry.1.clone();
-        if recent.len() == MOST_PLANS {
-            recent.remove(0);
-        }
         recent.push(entry);
+        if known.is_none() {
+            let own = |recent: &[Recent]| {
+                recent.iter().flat_map(|(_, plan)| plan).map(|plan| plan.bytes()).sum::<usize>()
+            };
+            while recent.len() > 1 && shelf.bytes() + own(&recent) > budget {
+                recent.remove(0);
+            }
+        }
         Ok(plan)
     }
 

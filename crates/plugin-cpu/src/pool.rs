@@ -18,29 +18,48 @@ type Work = dyn Fn(usize, usize) + Sync;
 /// How often a thread looks for news before it parks: a few ten microseconds.
 const SPINS: usize = 4000;
 
+/// How often a thread looks whether the others are done before it lets the system run something else.
+const PATIENCE: usize = 1000;
+
 /// The threads. Whoever holds the pool mutably is its first thread; the others spin briefly, then park.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<(Thread, Option<JoinHandle<()>>)>,
 }
 
-struct Shared {
+/// Data that other data shares no cache line with, nor the line beside it, which processors fetch along.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// What all workers read when a run begins.
+struct Order {
     /// Counts the runs; a worker that sees it change has work.
     run: AtomicUsize,
-    /// The work of the run, valid from the change of `run` until `pending` is zero.
+    /// The work of the run, valid from the change of `run` until all workers have finished it.
     work: UnsafeCell<Option<*const Work>>,
-    /// Workers that have not finished the run.
-    pending: AtomicUsize,
-    /// Per worker: it is parked, or about to be.
-    parked: Vec<AtomicBool>,
-    /// The first worker that panics leaves its message here.
-    panicked: AtomicBool,
-    panic: UnsafeCell<Option<Box<dyn Any + Send>>>,
     close: AtomicBool,
 }
 
-// SAFETY: `work` is written by the pool's owner while no worker runs (`pending` is zero), and read by workers after
-// an acquire of `run`; `panic` is written by the one worker that wins `panicked`, and read once `pending` is zero.
+/// What one worker writes.
+#[derive(Default)]
+struct Report {
+    /// The last run that it has finished.
+    done: AtomicUsize,
+    /// It is parked, or about to be.
+    parked: AtomicBool,
+}
+
+struct Shared {
+    order: Apart<Order>,
+    reports: Vec<Apart<Report>>,
+    /// The first worker that panics leaves its message here.
+    panicked: AtomicBool,
+    panic: UnsafeCell<Option<Box<dyn Any + Send>>>,
+}
+
+// SAFETY: `work` is written by the pool's owner while no worker runs (all have reported the last run as done), and
+// read by workers after an acquire of `run`; `panic` is written by the one worker that wins `panicked`, and read
+// once all are done.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the work's pointer is to something `Sync`.
 unsafe impl Send for Shared {}
@@ -49,14 +68,13 @@ impl Pool {
     /// A pool of `threads`, the calling one included.
     pub(crate) fn new(threads: usize) -> Self {
         let count = threads.max(1);
+        let order =
+            Order { run: AtomicUsize::new(0), work: UnsafeCell::new(None), close: AtomicBool::new(false) };
         let shared = Arc::new(Shared {
-            run: AtomicUsize::new(0),
-            work: UnsafeCell::new(None),
-            pending: AtomicUsize::new(0),
-            parked: (1..count).map(|_| AtomicBool::new(false)).collect(),
+            order: Apart(order),
+            reports: (1..count).map(|_| Apart(Report::default())).collect(),
             panicked: AtomicBool::new(false),
             panic: UnsafeCell::new(None),
-            close: AtomicBool::new(false),
         });
         let start = |i: usize| {
             let shared = shared.clone();
@@ -83,20 +101,23 @@ impl Pool {
         // SAFETY: only the lifetime changes; `Wait` keeps this call, even if it unwinds, until no worker uses it.
         let work_ptr =
             unsafe { std::mem::transmute::<*const (dyn Fn(usize, usize) + Sync + '_), *const Work>(work) };
-        // SAFETY: no worker runs: the last run's `Wait` saw `pending` at zero, and the pool is borrowed mutably.
-        unsafe { *shared.work.get() = Some(work_ptr) };
-        shared.pending.store(count - 1, Ordering::Relaxed);
-        shared.run.fetch_add(1, Ordering::SeqCst);
-        let wait = Wait(shared);
-        for (parked, (thread, _)) in shared.parked.iter().zip(&self.workers) {
-            if parked.load(Ordering::SeqCst) {
+        let order = &shared.order.0;
+        // SAFETY: no worker runs: the last run's `Wait` saw all of them done, and the pool is borrowed mutably.
+        unsafe { *order.work.get() = Some(work_ptr) };
+        let run = order.run.load(Ordering::Relaxed).wrapping_add(1);
+        // Before the look at `parked`: a worker says that it parks before it looks at `run` once more, so that one of
+        // the two sees the other.
+        order.run.swap(run, Ordering::SeqCst);
+        let wait = Wait { shared, run };
+        for (report, (thread, _)) in shared.reports.iter().zip(&self.workers) {
+            if report.0.parked.load(Ordering::SeqCst) {
                 thread.unpark();
             }
         }
         work(0, count);
         drop(wait);
         if shared.panicked.swap(false, Ordering::Relaxed) {
-            // SAFETY: `pending` is zero, so the worker that wrote it is done.
+            // SAFETY: all workers are done, the one that wrote it too.
             if let Some(panic) = unsafe { (*shared.panic.get()).take() } {
                 resume_unwind(panic);
             }
@@ -105,64 +126,69 @@ impl Pool {
 }
 
 /// Waits, when dropped, until every worker has finished the run.
-struct Wait<'a>(&'a Shared);
+struct Wait<'a> {
+    shared: &'a Shared,
+    run: usize,
+}
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        let mut spins = 0;
-        while self.0.pending.load(Ordering::Acquire) != 0 {
-            spins += 1;
-            // A worker that the system has taken off its processor needs ours.
-            if spins % SPINS == 0 { std::thread::yield_now() } else { spin_loop() }
+        for report in &self.shared.reports {
+            let mut spins = 0;
+            while report.0.done.load(Ordering::Acquire) != self.run {
+                spins += 1;
+                // A worker that the system has taken off its processor needs ours.
+                if spins % PATIENCE == 0 { std::thread::yield_now() } else { spin_loop() }
+            }
         }
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.close.store(true, Ordering::SeqCst);
-        self.shared.run.fetch_add(1, Ordering::SeqCst);
+        let order = &self.shared.order.0;
+        order.close.store(true, Ordering::Relaxed);
+        order.run.fetch_add(1, Ordering::SeqCst);
         for (thread, handle) in &mut self.workers {
             thread.unpark();
             // Workers catch the panics of their work.
-            let _ = handle.take().map(JoinHandle::join);
+            _ = handle.take().map(JoinHandle::join);
         }
     }
 }
 
 impl Shared {
     fn worker(&self, index: usize, count: usize) {
+        let (order, report) = (&self.order.0, &self.reports[index - 1].0);
         let mut seen = 0;
         loop {
             let mut spins = 0;
-            while self.run.load(Ordering::Acquire) == seen {
+            while order.run.load(Ordering::Acquire) == seen {
                 spins += 1;
                 if spins < SPINS {
                     spin_loop();
                     continue;
                 }
-                let parked = &self.parked[index - 1];
-                parked.store(true, Ordering::SeqCst);
-                // The runner raises `run` before it looks at `parked`, so one of the two sees the other.
-                while self.run.load(Ordering::SeqCst) == seen {
+                report.parked.store(true, Ordering::SeqCst);
+                while order.run.load(Ordering::SeqCst) == seen {
                     std::thread::park();
                 }
-                parked.store(false, Ordering::SeqCst);
+                report.parked.store(false, Ordering::SeqCst);
             }
-            seen = self.run.load(Ordering::Acquire);
-            if self.close.load(Ordering::SeqCst) {
+            seen = order.run.load(Ordering::Acquire);
+            if order.close.load(Ordering::Relaxed) {
                 return;
             }
-            // SAFETY: `run` changed, so the work is set, and stays valid until `pending` is zero.
-            let work = unsafe { (*self.work.get()).map(|work| &*work) };
+            // SAFETY: `run` changed, so the work is set, and stays valid until this worker reports that it is done.
+            let work = unsafe { (*order.work.get()).map(|work| &*work) };
             let result = catch_unwind(AssertUnwindSafe(|| work.map(|work| work(index, count))));
             if let Err(panic) = result
                 && !self.panicked.swap(true, Ordering::Relaxed)
             {
-                // SAFETY: only one worker wins `panicked`, and nobody reads before `pending` is zero.
+                // SAFETY: only one worker wins `panicked`, and nobody reads before all are done.
                 unsafe { *self.panic.get() = Some(panic) };
             }
-            self.pending.fetch_sub(1, Ordering::Release);
+            report.done.store(seen, Ordering::Release);
         }
     }
 }
@@ -225,6 +251,61 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(count.into_inner(), 2);
+    }
+
+    /// Work of many lengths, with and without parked workers, on more threads than processors, beside other load.
+    #[test]
+    fn runs_never_overlap() {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    spin_loop();
+                }
+            });
+            for threads in [2, 3, 8] {
+                let (stop, runs) = (&stop, if threads > 3 { 300u64 } else { 2000 });
+                let pool = scope.spawn(move || {
+                    let mut pool = Pool::new(threads);
+                    // Not atomic: a run that began before the last one ended would tear them.
+                    let mut sums = vec![0u64; threads * 16];
+                    let mut state = 1u64;
+                    for run in 1..=runs {
+                        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                        let length = state >> 54;
+                        let to = Shards::new(&mut sums);
+                        pool.run(&|index, _| {
+                            (0..length).for_each(|_| spin_loop());
+                            // SAFETY: each thread has its own number; the vector outlives the run.
+                            unsafe { *to.get().add(index * 16) += run };
+                        });
+                        let all = sums.iter().step_by(16).all(|sum| *sum == run * (run + 1) / 2);
+                        assert!(all, "{threads} threads, run {run}: {sums:?}");
+                        if run % 300 == 0 {
+                            std::thread::sleep(std::time::Duration::from_millis(2));
+                        }
+                    }
+                });
+                let done = pool.join();
+                stop.fetch_or(threads == 8 || done.is_err(), Ordering::Relaxed);
+                done.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    #[ignore = "measures"]
+    fn speed_of_a_run() {
+        for threads in [1, 2] {
+            let mut pool = Pool::new(threads);
+            let mut thousand = || {
+                let start = std::time::Instant::now();
+                (0..1000).for_each(|_| pool.run(&|_, _| {}));
+                start.elapsed()
+            };
+            let best = (0..500).map(|_| thousand()).min().unwrap();
+            println!("{threads} threads: {} ns a run", best.as_micros());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One inference at a time: tensors, start, cancel.
 
 use crate::{
-    plan::Plans,
+    plan::{Few, Plans},
     stream::{Stream, Streams},
 };
 use ir::{
@@ -149,7 +149,7 @@ impl Shared {
 
 impl Work {
     fn run(&mut self, stream: &mut Stream, cancelled: &AtomicBool) -> DeviceResult<()> {
-        let mut inputs = Vec::new();
+        let mut inputs = Few::new();
         for (tensor, port) in self.inputs.iter().zip(&self.input_ports) {
             inputs.push(tensor.as_ref().ok_or_else(|| DeviceError::Tensor {
                 port: format!("input `{}`", port.name()),
@@ -157,7 +157,7 @@ impl Work {
                 found: "no tensor; its shape is dynamic, so one must be set".to_owned(),
             })?);
         }
-        let shapes: Vec<&[usize]> = inputs.iter().map(|tensor| tensor.shape()).collect();
+        let shapes: Few<&[usize]> = inputs.iter().map(|tensor| tensor.shape()).collect();
         let profile = self.profiled.then_some(&mut self.profile);
         let Some(plan) = self.plans.plan(&shapes)? else {
             let inputs = inputs.into_iter().map(HostTensor::to_tensor).collect::<DeviceResult<Vec<_>>>()?;
@@ -168,7 +168,7 @@ impl Work {
             }
             return Ok(());
         };
-        let mut outputs = Vec::new();
+        let mut outputs = Few::new();
         for ((slot, answer), port) in self.outputs.iter_mut().zip(plan.answers()).zip(&self.output_ports) {
             outputs.push(&*fit(slot, answer.element_type, &answer.shape, port)?);
         }
@@ -176,13 +176,13 @@ impl Work {
         let shared = |tensor: &HostTensor, others: &[&HostTensor]| {
             others.iter().any(|other| tensor.shares_memory_with(other))
         };
-        let guards = inputs.iter().map(|tensor| tensor.read()).collect::<DeviceResult<Vec<_>>>()?;
+        let guards = inputs.iter().map(|tensor| tensor.read()).collect::<DeviceResult<Few<_>>>()?;
         let copy = |bytes: &[u8]| {
             let mut copy = ir::aligned_zeros(bytes.len());
             copy.copy_from_slice(bytes);
             copy
         };
-        let copies: Vec<_> = inputs
+        let copies: Few<_> = inputs
             .iter()
             .zip(&guards)
             .map(|(tensor, bytes)| {
@@ -190,21 +190,21 @@ impl Work {
                 moved.then(|| copy(bytes))
             })
             .collect();
-        let guards: Vec<_> =
+        let guards: Few<_> =
             guards.into_iter().zip(&copies).map(|(guard, copy)| copy.is_none().then_some(guard)).collect();
-        let views: Vec<&[u8]> = guards
+        let views: Few<&[u8]> = guards
             .iter()
             .zip(&copies)
             .map(|(guard, copy)| guard.as_deref().or(copy.as_deref()).expect("one of both"))
             .collect();
-        let mut answers = Vec::new();
+        let mut answers = Few::new();
         for (i, tensor) in outputs.iter().enumerate() {
             let guard = if shared(tensor, &outputs[..i]) { None } else { Some(tensor.write()?) };
             let guard = guard.filter(|bytes| is_aligned(bytes));
             let len = plan.output_bytes(i);
             answers.push(guard.map_or_else(|| Answer::Copied(ir::aligned_zeros(len)), Answer::InPlace));
         }
-        let mut places: Vec<&mut [u8]> = answers
+        let mut places: Few<&mut [u8]> = answers
             .iter_mut()
             .map(|answer| match answer {
                 Answer::InPlace(guard) => &mut guard[..],
@@ -212,11 +212,12 @@ impl Work {
             })
             .collect();
         plan.run(&views, &mut places, stream, cancelled, profile)?;
+        drop(places);
         let copied = answers.into_iter().map(|answer| match answer {
             Answer::InPlace(_) => None,
             Answer::Copied(bytes) => Some(bytes),
         });
-        let copied: Vec<_> = copied.collect();
+        let copied: Few<_> = copied.collect();
         for (tensor, bytes) in outputs.iter().zip(copied) {
             if let Some(bytes) = bytes {
                 tensor.write()?.copy_from_slice(&bytes);
