@@ -199,7 +199,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         let post = PostOps { bias: shift, sum: Sum::None, activation };
         let make = |(phase, shape, [y, x]): (Phase, ConvShape, [Set; 2])| {
             let weights = weights_of(&weights, &geometry, [&y, &x], scale.as_deref());
-            (phase, shape, Conv::new(isa, shape, Algorithm::exact(&shape), &weights, post.clone()))
+            (phase, shape, Conv::new(isa, shape, Algorithm::exact(&shape), &weights[..].into(), post.clone()))
         };
         let convs: Vec<(Phase, ConvShape, Conv)> = all.into_iter().map(make).collect();
         let name = format!("deconv_{}_{}_f32", convs[0].2.name(), isa.name());

@@ -160,7 +160,7 @@ fn speed_of_ops() {
         if let Some(folder) = &folder {
             ir::write_ir(model, std::path::Path::new(folder).join(format!("{name}.xml"))).unwrap();
         }
-        let plan = lower_for(Isa::best(), model, &settings).unwrap().unwrap();
+        let plan = lower_for(Isa::best(), model, &settings, &Default::default()).unwrap().unwrap();
         let mut random = Random::new(1);
         let inputs: Vec<Tensor> =
             model.parameters().iter().map(|id| random.input(model.ty((*id).into()))).collect();

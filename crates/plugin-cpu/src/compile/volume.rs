@@ -153,7 +153,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
             }
         }
         let post = PostOps { bias: shift, sum: Sum::None, activation };
-        let conv = Conv::new(isa, shape, Algorithm::exact(&shape), &turned, post);
+        let conv = Conv::new(isa, shape, Algorithm::exact(&shape), &turned[..].into(), post);
         let name = format!("conv3d_{}_{}_f32", conv.name(), isa.name());
         let outer = |image: usize, channel: usize| {
             (image / depth.output * out_channels + channel) * depth.output + image % depth.output
