@@ -126,6 +126,45 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES` elements can be read at `p`.
     unsafe fn load_f16(self, p: *const half::f16) -> Self::V;
+    /// Bytes as numbers.
+    /// # Safety
+    /// `LANES` elements can be read at `p`.
+    unsafe fn load_u8(self, p: *const u8) -> Self::V;
+    /// The lanes of three vectors in turns: all first ones, all second ones...
+    #[inline(always)]
+    fn interleave(self, v: [Self::V; 3]) -> [Self::V; 3] {
+        const { assert!(Self::LANES <= 16) };
+        let (mut from, mut to) = ([0.0; 48], [0.0; 48]);
+        // SAFETY: three vectors are no longer than the arrays.
+        unsafe {
+            for (i, v) in v.into_iter().enumerate() {
+                self.store(from[i * Self::LANES..].as_mut_ptr(), v);
+            }
+            for i in 0..3 * Self::LANES {
+                to[i] = from[i % 3 * Self::LANES + i / 3];
+            }
+            let at = |i: usize| to[i * Self::LANES..].as_ptr();
+            [self.load(at(0)), self.load(at(1)), self.load(at(2))]
+        }
+    }
+    /// Turns the square of the first `LANES` vectors: lane `i` of vector `j` becomes lane `j` of vector `i`.
+    #[inline(always)]
+    fn transpose(self, rows: &mut [Self::V; 16]) {
+        const { assert!(Self::LANES <= 16) };
+        let (mut from, mut to) = ([0.0; 256], [0.0; 256]);
+        // SAFETY: `LANES` vectors are no longer than the arrays.
+        unsafe {
+            for i in 0..Self::LANES {
+                self.store(from[i * Self::LANES..].as_mut_ptr(), rows[i]);
+            }
+            for i in 0..Self::LANES * Self::LANES {
+                to[i] = from[i % Self::LANES * Self::LANES + i / Self::LANES];
+            }
+            for i in 0..Self::LANES {
+                rows[i] = self.load(to[i * Self::LANES..].as_ptr());
+            }
+        }
+    }
     /// Asks for the cache line of `p`, which may be any address.
     #[inline(always)]
     fn prefetch<T>(self, p: *const T) {
@@ -238,6 +277,11 @@ impl Simd for Portable {
         // SAFETY: the caller says that eight elements can be read.
         let half = unsafe { p.cast::<[half::f16; 8]>().read_unaligned() };
         wide::f32x8::new(half.map(half::f16::to_f32))
+    }
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> Self::V {
+        // SAFETY: the caller says that eight elements can be read.
+        wide::f32x8::new(unsafe { p.cast::<[u8; 8]>().read_unaligned() }.map(f32::from))
     }
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -418,6 +462,42 @@ mod x86 {
             // SAFETY: by the token, and the caller says that sixteen elements can be read.
             unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
         }
+        #[inline(always)]
+        unsafe fn load_u8(self, p: *const u8) -> Self::V {
+            // SAFETY: by the token, and the caller says that sixteen elements can be read.
+            unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))) }
+        }
+        #[inline(always)]
+        fn transpose(self, rows: &mut [Self::V; 16]) {
+            // Squares of half the side change places, one bit of row and lane after the other.
+            for bit in 0..4 {
+                for i in 0..16 {
+                    if i & (1 << bit) == 0 {
+                        let (a, b) = (rows[i], rows[i + (1 << bit)]);
+                        // SAFETY: by the token, and the tables are as long as a vector.
+                        unsafe {
+                            let upper = _mm512_loadu_si512(TRANSPOSE[bit][0].as_ptr().cast());
+                            let lower = _mm512_loadu_si512(TRANSPOSE[bit][1].as_ptr().cast());
+                            rows[i] = _mm512_permutex2var_ps(a, upper, b);
+                            rows[i + (1 << bit)] = _mm512_permutex2var_ps(a, lower, b);
+                        }
+                    }
+                }
+            }
+        }
+        #[inline(always)]
+        fn interleave(self, [a, b, c]: [Self::V; 3]) -> [Self::V; 3] {
+            let mut mixed = [a; 3];
+            for i in 0..3 {
+                // SAFETY: by the token, and the tables are as long as a vector.
+                mixed[i] = unsafe {
+                    let pair = _mm512_loadu_si512(INTERLEAVE[i][0].as_ptr().cast());
+                    let third = _mm512_loadu_si512(INTERLEAVE[i][1].as_ptr().cast());
+                    _mm512_permutex2var_ps(_mm512_permutex2var_ps(a, pair, b), third, c)
+                };
+            }
+            mixed
+        }
         operations! {
             fn splat(x: f32) -> __m512 = _mm512_set1_ps(x);
             fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
@@ -450,6 +530,34 @@ mod x86 {
             };
         }
     }
+
+    /// Which lanes of two vectors, and then of the result and a third, make each vector of the three in turns.
+    const INTERLEAVE: [[[i32; 16]; 2]; 3] = {
+        let mut tables = [[[0; 16]; 2]; 3];
+        let mut i = 0;
+        while i < 48 {
+            let (lane, from) = ((i % 16) as i32, (i / 3) as i32);
+            let table = &mut tables[i / 16];
+            table[0][i % 16] = if i % 3 == 1 { 16 + from } else { from };
+            table[1][i % 16] = if i % 3 == 2 { 16 + from } else { lane };
+            i += 1;
+        }
+        tables
+    };
+
+    /// Which lanes of two rows whose numbers differ in one bit make the one and the other of them.
+    const TRANSPOSE: [[[i32; 16]; 2]; 4] = {
+        let mut tables = [[[0; 16]; 2]; 4];
+        let mut i = 0;
+        while i < 64 {
+            let (bit, lane) = (1 << (i / 16), (i % 16) as i32);
+            let table = &mut tables[i / 16];
+            table[0][i % 16] = if lane & bit == 0 { lane } else { 16 + lane - bit };
+            table[1][i % 16] = if lane & bit == 0 { lane + bit } else { 16 + lane };
+            i += 1;
+        }
+        tables
+    };
 
     /// A mask of the first `n` lanes.
     #[inline(always)]
@@ -504,6 +612,11 @@ mod x86 {
         unsafe fn load_f16(self, p: *const half::f16) -> Self::V {
             // SAFETY: by the token, and the caller says that eight elements can be read.
             unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+        }
+        #[inline(always)]
+        unsafe fn load_u8(self, p: *const u8) -> Self::V {
+            // SAFETY: by the token, and the caller says that eight elements can be read.
+            unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()))) }
         }
         operations! {
             fn splat(x: f32) -> __m256 = _mm256_set1_ps(x);

@@ -1,22 +1,20 @@
 //! The first convolution, straight from an image: few channels, interleaved or in planes, u8 or f32.
 //!
 //! The input rows that a few output rows need are unpacked, with their padding, into a strip that stays in the
-//! cache: `[row][x mod stride][x / stride][channel]`, so that neighbouring outputs read neighbouring pixels, and the
-//! taps of a kernel row that have the same phase lie side by side.
+//! cache: `[row][x][channel]` in f32, so that the taps of a kernel row lie side by side and run as one. The sums are
+//! short: a kernel computes a whole row of output, lest it be called more often than it adds.
 
 use super::{
-    conv::{
-        Addend, BlockedMut, ConvShape, Floats, Most, OutTile, Target, by_count, out_tiles, pack_bias, taps,
-    },
-    conv_tile::{AnyStep, Column, Elements, Tile, TileFn, tile, widest},
-    post::PostOps,
+    conv::{Addend, BlockedMut, ConvShape, Floats, Target, out_tiles, pack_bias, taps},
+    conv_tile::{AnyStep, Elements, Step, max_pixels, unroll},
+    post::{PostOps, Sum},
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
     pool::{Pool, Shards, part},
     weights::Weights,
 };
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, marker::PhantomData, ops::Range, sync::Arc};
 
 /// The elements of an image.
 #[derive(Clone, Copy)]
@@ -44,15 +42,32 @@ pub(crate) struct ImageConv {
     weights: Arc<Floats>,
     bias: Floats,
     post: PostOps,
-    /// Each element is multiplied by the first, then the second is added, by channel. Padding stays zero.
-    scale: Vec<[f32; 2]>,
-    outs: Vec<OutTile>,
-    kernels: [Option<TileFn>; 3],
-    columns: Vec<Column>,
-    /// Pixels of a tile.
-    pixels: usize,
-    /// Pixels of a phase of a row of the strip.
-    phase: usize,
+    /// What the elements of a row of the strip are multiplied by, and what is then added: a vector for each channel,
+    /// after which the numbers repeat. Empty for nothing. Padding stays zero.
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+    outs: Vec<Out>,
+    runs: Vec<Run>,
+    /// Elements of a row of the strip.
+    row: usize,
+}
+
+/// Blocks of output channels that are computed together.
+struct Out {
+    block: usize,
+    count: usize,
+    /// Where their weights start.
+    weights: usize,
+    kernel: RowFn,
+}
+
+/// Taps of a kernel row that lie side by side.
+#[derive(Clone, Copy)]
+struct Run {
+    /// From the first tap, in elements.
+    offset: usize,
+    /// Taps times channels.
+    steps: usize,
 }
 
 /// Output rows that share a strip.
@@ -63,23 +78,150 @@ thread_local! {
     static STRIP: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A row of output to compute.
+struct Row<'a> {
+    /// The first tap of the first pixel.
+    src: *const f32,
+    /// `[tap row][tap column][in channel][NB][LANES]`
+    weights: *const f32,
+    /// First pixel of the first output block.
+    dst: *mut f32,
+    /// The same of the tensor to add.
+    addend: *const f32,
+    /// `[NB][LANES]`
+    bias: *const f32,
+    /// Elements from one output block to the next.
+    dst_block: usize,
+    /// Pixels.
+    width: usize,
+    /// Elements of `src` from one pixel to the next.
+    step: usize,
+    /// Tap rows that touch the image.
+    taps: Range<usize>,
+    /// Elements of `src` from one tap row to the next.
+    row_stride: usize,
+    /// Taps times channels of a kernel row.
+    row_steps: usize,
+    runs: &'a [Run],
+    sum: Sum,
+    lo: f32,
+    hi: f32,
+}
+
+/// A compiled row.
+///
+/// # Safety
+/// The row's pointers are to what its fields say, and the machine has the instruction set.
+type RowFn = unsafe fn(&Row);
+
+/// A row in tiles of `MR` pixels by `NB` blocks.
+struct Tiles<'a, P, const MR: usize, const NB: usize>(&'a Row<'a>, PhantomData<P>);
+
+impl<P: Step, const MR: usize, const NB: usize> Kernel for Tiles<'_, P, MR, NB> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let r = self.0;
+        // As code, not as loops: the sums stay in registers.
+        macro_rules! each {
+            (|$m:ident| $body:block) => {
+                unroll!($m < MR, $body)
+            };
+        }
+        let (lo, hi) = (s.splat(r.lo), s.splat(r.hi));
+        for x in (0..r.width).step_by(MR) {
+            let pixels = MR.min(r.width - x);
+            // SAFETY: `Row` says that the taps of whole tiles, the weights, the bias, and `width` pixels of `NB`
+            // blocks of output and addend are there.
+            unsafe {
+                let mut acc = [[s.splat(0.0); NB]; MR];
+                for j in 0..NB {
+                    let bias = s.load(r.bias.add(j * S::LANES));
+                    each!(|M| {
+                        acc[M][j] = bias;
+                    });
+                }
+                let src = r.src.add(x * r.step);
+                for ky in r.taps.clone() {
+                    let mut w = r.weights.add(ky * r.row_steps * NB * S::LANES);
+                    for run in r.runs {
+                        let a = src.add(ky * r.row_stride + run.offset);
+                        for i in 0..run.steps {
+                            let mut b = [s.splat(0.0); NB];
+                            for j in 0..NB {
+                                b[j] = s.load(w.add(j * S::LANES));
+                            }
+                            each!(|M| {
+                                let x = s.splat(*a.add(i + P::offset::<S>(M, r.step)));
+                                for j in 0..NB {
+                                    acc[M][j] = s.mul_add(x, b[j], acc[M][j]);
+                                }
+                            });
+                            w = w.add(NB * S::LANES);
+                        }
+                    }
+                }
+                unroll!(J < NB, {
+                    let at = J * r.dst_block + x * S::LANES;
+                    let (dst, addend) = (r.dst.add(at), r.addend.wrapping_add(at));
+                    if pixels == MR && r.sum == Sum::None {
+                        each!(|M| {
+                            s.store(dst.add(M * S::LANES), s.min(hi, s.max(lo, acc[M][J])));
+                        });
+                    } else {
+                        each!(|M| {
+                            if M < pixels {
+                                let mut y = acc[M][J];
+                                if r.sum == Sum::BeforeActivation {
+                                    y = s.add(y, s.load(addend.add(M * S::LANES)));
+                                }
+                                y = s.min(hi, s.max(lo, y));
+                                if r.sum == Sum::AfterActivation {
+                                    y = s.add(y, s.load(addend.add(M * S::LANES)));
+                                }
+                                s.store(dst.add(M * S::LANES), y);
+                            }
+                        });
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`RowFn`].
+unsafe fn entry<S: Simd, P: Step, const MR: usize, const NB: usize>(row: &Row) {
+    // SAFETY: the token was there when the kernel was chosen; tokens hold no data.
+    let s = unsafe { S::assume() };
+    s.vectorize(Tiles::<P, MR, NB>(row, PhantomData));
+}
+
+/// Chooses the kernel for pixels so many elements apart, and 1 or 2 blocks; with the pixels of its tiles.
 struct Choose {
-    pixels: usize,
-    channels: usize,
-    counts: [bool; 3],
+    step: usize,
+    count: usize,
 }
 
 impl Kernel for Choose {
-    type Out = [Option<TileFn>; 3];
+    type Out = (RowFn, usize);
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Self::Out {
-        std::array::from_fn(|i| {
-            self.counts[i].then(|| match self.channels {
-                1 if i < 2 => widest::<S, Elements<1>>(s, 1 << i),
-                3 if i < 2 => widest::<S, Elements<3>>(s, 1 << i),
-                _ => tile::<S, AnyStep, true>(s, self.pixels, 1 << i),
-            })
-        })
+    fn run<S: Simd>(self, _: S) -> Self::Out {
+        macro_rules! of {
+            ($step:ty: $($most:literal => $pixels:literal),*) => {
+                match (max_pixels::<S>(2), self.count) {
+                    $(($most, 1) => (entry::<S, $step, $pixels, 1> as RowFn, $pixels),
+                    ($most, _) => (entry::<S, $step, $pixels, 2> as RowFn, $pixels),)*
+                    _ => unreachable!("the tiles of all instruction sets are listed"),
+                }
+            };
+        }
+        match self.step {
+            3 => of!(Elements<3>: 2 => 2, 6 => 6, 14 => 14),
+            6 => of!(Elements<6>: 2 => 2, 6 => 6, 14 => 14),
+            // Where the compiler does not know the distance, more pixels take more registers for their addresses.
+            _ => of!(AnyStep: 2 => 2, 6 => 6, 14 => 6),
+        }
     }
 }
 
@@ -104,34 +246,23 @@ impl ImageConv {
         assert!(post.bias.as_ref().is_none_or(|bias| bias.len() == oc));
         let b = isa.block();
         let (stride, dilation) = (shape.stride[1], shape.dilation[1]);
-        let most = isa.dispatch(Most(2));
-        let pixels = if ic == 1 || ic == 3 { most } else { most.min(6) };
-        let spans = shape.output[1].div_ceil(pixels);
-        // The last tile may reach beyond the row.
-        let phase = spans * pixels + (kw - 1) * dilation / stride;
-
-        // The taps in the order of their phases.
-        let mut order: Vec<usize> = (0..kw).collect();
-        order.sort_by_key(|kx| (kx * dilation % stride, *kx));
-        let mut columns: Vec<Column> = Vec::new();
-        for kx in &order {
-            let at = kx * dilation;
-            let offset = ((at % stride * phase + at / stride) * ic) as isize;
-            match columns.last_mut() {
-                Some(last) if last.offset + (last.taps * ic) as isize == offset => last.taps += 1,
-                _ => columns.push(Column { lo: 0, hi: pixels, offset, taps: 1 }),
-            }
-        }
+        let runs = match dilation {
+            1 => vec![Run { offset: 0, steps: kw * ic }],
+            _ => (0..kw).map(|kx| Run { offset: kx * dilation * ic, steps: ic }).collect(),
+        };
         let mut outs = Vec::new();
+        // Pixels of the widest tiles' row: the last tile may reach beyond the output.
+        let mut width = 0;
         for (block, count) in out_tiles(oc.div_ceil(b), 2) {
-            let weights = block * b * kh * kw * ic;
-            outs.push(OutTile { block, count, sources: 0..1, last_depth: ic, weights });
+            let (kernel, pixels) = isa.dispatch(Choose { step: stride * ic, count });
+            width = width.max(shape.output[1].next_multiple_of(pixels));
+            outs.push(Out { block, count, weights: block * b * kh * kw * ic, kernel });
         }
-        let packed = weights.packed(format!("image {b} {order:?}"), |weights| {
+        let weights = weights.packed(format!("image {b} {ic} {kh} {kw}"), |weights| {
             let mut packed = Vec::new();
-            for OutTile { block, count, .. } in &outs {
+            for Out { block, count, .. } in &outs {
                 for ky in 0..kh {
-                    for kx in &order {
+                    for kx in 0..kw {
                         for i in 0..ic {
                             for o in block * b..(block + count) * b {
                                 let at = ((o * ic + i) * kh + ky) * kw + kx;
@@ -143,11 +274,11 @@ impl ImageConv {
             }
             packed[..].into()
         });
-        let counts = std::array::from_fn(|i| outs.iter().any(|out| by_count(out.count) == i));
-        let kernels = isa.dispatch(Choose { pixels, channels: ic, counts });
+        let row = ((width - 1) * stride + (kw - 1) * dilation + 1) * ic;
         let bias = pack_bias(post.bias.as_ref(), oc, b);
-        let scale = scale.to_vec();
-        Self { isa, shape, layout, weights: packed, bias, post, scale, outs, kernels, columns, pixels, phase }
+        let repeated = |i: usize| scale.iter().cycle().take(scale.len() * b).map(|pair| pair[i]).collect();
+        let [scale, shift] = [0, 1].map(repeated);
+        Self { isa, shape, layout, weights, bias, post, scale, shift, outs, runs, row }
     }
 
     /// The name of the kernel, for profiles.
@@ -172,62 +303,26 @@ impl ImageConv {
         assert!(dst.data.len() >= (shape.batch - 1) * dst.batch_stride + dst_image);
         let out = Shards::new(dst.data);
         let target = Target::new(&self.post, addend, dst_image, shape.batch);
-        let row = shape.stride[1] * self.phase * shape.in_channels;
         let span = (shape.kernel[0] - 1) * shape.dilation[0] + 1;
         pool.run(&|index, count| {
             STRIP.with_borrow_mut(|strip| {
-                strip.resize(strip.len().max(((ROWS - 1) * shape.stride[0] + span) * row), 0.0);
+                strip.resize(strip.len().max(((ROWS - 1) * shape.stride[0] + span) * self.row), 0.0);
                 let mine = part(shape.batch * oh, index, count);
                 let mut at = mine.start;
                 while at < mine.end {
                     let (image, first) = (at / oh, at % oh);
                     let rows = ROWS.min(mine.end - at).min(oh - first);
                     at += rows;
-                    self.unpack(
-                        src,
-                        image,
-                        first * shape.stride[0],
-                        (rows - 1) * shape.stride[0] + span,
-                        strip,
-                    );
-                    for o in &self.outs {
-                        for y in first..first + rows {
-                            for x in (0..ow).step_by(self.pixels) {
-                                let place = (o.block * oh * ow + y * ow + x) * b;
-                                let taps = taps(shape, 0, y);
-                                let begin = ((y - first) * shape.stride[0] * row) + x * shape.in_channels;
-                                let tile = Tile {
-                                    src: strip[begin..].as_ptr(),
-                                    weights: self.weights[o.weights..].as_ptr(),
-                                    dst: out.get().wrapping_add(image * dst.batch_stride + place),
-                                    addend: std::ptr::null(),
-                                    bias: self.bias[o.block * b..].as_ptr(),
-                                    dst_block: oh * ow * b,
-                                    src_block: 0,
-                                    blocks: 1,
-                                    depth: shape.in_channels,
-                                    last_depth: shape.in_channels,
-                                    kernel: shape.kernel,
-                                    row_begin: taps.start,
-                                    row_end: taps.end,
-                                    row_stride: shape.dilation[0] * row,
-                                    whole_rows: false,
-                                    columns: &self.columns,
-                                    step: shape.in_channels,
-                                    pixels: self.pixels.min(ow - x),
-                                    add_before: false,
-                                    add_after: false,
-                                    lo: 0.0,
-                                    hi: 0.0,
-                                };
-                                let kernel =
-                                    self.kernels[by_count(o.count)].expect("chosen for these counts");
-                                // SAFETY: the strip holds the taps of whole tiles; the output is as long as the
-                                // shape says; the tiles are disjoint.
-                                unsafe {
-                                    target.run(self.isa, kernel, tile, o, image, place, shape.out_channels)
-                                };
-                            }
+                    let top = first * shape.stride[0];
+                    self.unpack(src, image, top, (rows - 1) * shape.stride[0] + span, strip);
+                    for y in first..first + rows {
+                        for o in &self.outs {
+                            let strip = &strip[(y - first) * shape.stride[0] * self.row..][..span * self.row];
+                            let place = (o.block * oh + y) * ow * b;
+                            let dst = out.get().wrapping_add(image * dst.batch_stride + place);
+                            // SAFETY: row `y` of these blocks of the image, within the output as the shape says,
+                            // and this thread's own.
+                            unsafe { self.row(&target, o, strip, image, y, place, dst) };
                         }
                     }
                 }
@@ -235,66 +330,184 @@ impl ImageConv {
         });
     }
 
-    /// Fills `rows` rows of the strip from padded row `first` of an image.
-    fn unpack(&self, src: Pixels, image: usize, first: usize, rows: usize, strip: &mut [f32]) {
-        let size = self.shape.stride[1] * self.phase * self.shape.in_channels;
-        for (r, strip) in strip.chunks_exact_mut(size).take(rows).enumerate() {
-            let y = (first + r).wrapping_sub(self.shape.pad_begin[0]);
-            // Rows of padding are not read.
-            if y < self.shape.input[0] {
-                match src {
-                    Pixels::U8(data) => self.unpack_row(data, image, y, strip),
-                    Pixels::F32(data) => self.unpack_row(data, image, y, strip),
+    /// Row `y` of the blocks `o`, which stands at `place` of its image.
+    ///
+    /// # Safety
+    /// The row can be written at `dst`, and nobody else uses it.
+    unsafe fn row(
+        &self,
+        target: &Target,
+        o: &Out,
+        strip: &[f32],
+        image: usize,
+        y: usize,
+        place: usize,
+        dst: *mut f32,
+    ) {
+        let shape = &self.shape;
+        let b = self.isa.block();
+        let [oh, ow] = shape.output;
+        let addend = target.addend(image, place, dst);
+        let bounds = target.bounds();
+        // The kernel overwrites what the output holds, so that goes first into the sum or comes after it.
+        let in_place = addend == Some(dst.cast_const());
+        let sum = match (bounds, in_place) {
+            (Some(_), _) => self.post.sum,
+            (None, true) => Sum::BeforeActivation,
+            (None, false) => Sum::None,
+        };
+        let (lo, hi) = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        let row = Row {
+            src: strip.as_ptr(),
+            weights: self.weights[o.weights..].as_ptr(),
+            dst,
+            addend: addend.unwrap_or(std::ptr::null()),
+            bias: self.bias[o.block * b..].as_ptr(),
+            dst_block: oh * ow * b,
+            width: ow,
+            step: shape.stride[1] * shape.in_channels,
+            taps: taps(shape, 0, y),
+            row_stride: shape.dilation[0] * self.row,
+            row_steps: shape.kernel[1] * shape.in_channels,
+            runs: &self.runs,
+            sum,
+            lo,
+            hi,
+        };
+        // SAFETY: the strip holds the taps of whole tiles; the caller says that of the output, and `Target` that of
+        // the addend.
+        unsafe {
+            (o.kernel)(&row);
+            if bounds.is_none() {
+                for j in 0..o.count {
+                    let (channel, at) = ((o.block + j) * b, j * row.dst_block);
+                    let addend = addend.filter(|_| !in_place).map(|addend| addend.wrapping_add(at));
+                    let lanes = b.min(shape.out_channels - channel);
+                    self.post.finish(self.isa, dst.add(at), addend, ow, channel, lanes);
                 }
             }
         }
     }
 
-    fn unpack_row<T: Copy + Into<f32>>(&self, data: &[T], image: usize, y: usize, strip: &mut [f32]) {
-        let ic = self.shape.in_channels;
+    /// Fills `rows` rows of the strip from padded row `first` of an image.
+    fn unpack(&self, src: Pixels, image: usize, first: usize, rows: usize, strip: &mut [f32]) {
         let [height, width] = self.shape.input;
-        let (stride, pad) = (self.shape.stride[1], self.shape.pad_begin[1]);
-        let scale = |c: usize| self.scale.get(c).copied().unwrap_or([1.0, 0.0]);
-        let image = &data[image * height * width * ic..][..height * width * ic];
-        for (p, phase) in strip.chunks_exact_mut(self.phase * ic).enumerate() {
-            // Pixel `i` of the phase is column `i * stride + p - pad`.
-            let begin = pad.saturating_sub(p).div_ceil(stride).min(self.phase);
-            let end = (width + pad).saturating_sub(p).div_ceil(stride).clamp(begin, self.phase);
-            phase[..begin * ic].fill(0.0);
-            phase[end * ic..].fill(0.0);
-            if begin == end {
+        let ic = self.shape.in_channels;
+        let (pad, pixels) = (self.shape.pad_begin[1], self.row / ic);
+        let begin = pad.min(pixels);
+        let used = width.min(pixels - begin);
+        for (r, strip) in strip.chunks_exact_mut(self.row).take(rows).enumerate() {
+            let y = (first + r).wrapping_sub(self.shape.pad_begin[0]);
+            // Rows of padding are not read.
+            if y >= height {
                 continue;
             }
-            let phase = &mut phase[begin * ic..end * ic];
-            let first = begin * stride + p - pad;
-            match self.layout {
-                ImageLayout::Nhwc => {
-                    let row = &image[y * width * ic..][..width * ic][first * ic..];
-                    if ic == 3 {
-                        let scale = [scale(0), scale(1), scale(2)];
-                        // The common case, of a length that the compiler knows.
-                        for (to, from) in phase.chunks_exact_mut(3).zip(row.chunks(3 * stride)) {
-                            for c in 0..3 {
-                                to[c] = from[c].into() * scale[c][0] + scale[c][1];
-                            }
-                        }
-                    } else {
-                        for (to, from) in phase.chunks_exact_mut(ic).zip(row.chunks(ic * stride)) {
-                            for (c, (to, from)) in to.iter_mut().zip(from).enumerate() {
-                                *to = (*from).into() * scale(c)[0] + scale(c)[1];
-                            }
-                        }
+            let (before, rest) = strip.split_at_mut(begin * ic);
+            let (inside, behind) = rest.split_at_mut(used * ic);
+            before.fill(0.0);
+            behind.fill(0.0);
+            let (plane, from) = match self.layout {
+                ImageLayout::Nchw => (height * width, (image * ic * height + y) * width),
+                ImageLayout::Nhwc => (0, (image * height + y) * width * ic),
+            };
+            match src {
+                Pixels::U8(data) => {
+                    self.isa.dispatch(Unpack { of: self, src: &data[from..], plane, dst: inside })
+                }
+                Pixels::F32(data) => {
+                    self.isa.dispatch(Unpack { of: self, src: &data[from..], plane, dst: inside })
+                }
+            }
+        }
+    }
+}
+
+/// An element of an image.
+trait Element: Copy + Into<f32> {
+    /// A vector of them.
+    ///
+    /// # Safety
+    /// `LANES` elements can be read at `p`.
+    unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { s.load(p) }
+    }
+}
+
+impl Element for u8 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { s.load_u8(p) }
+    }
+}
+
+/// Unpacks pixels of one row.
+struct Unpack<'a, T> {
+    of: &'a ImageConv,
+    /// From the first element on.
+    src: &'a [T],
+    /// Elements from one channel's plane to the next, or 0 where channels lie side by side.
+    plane: usize,
+    dst: &'a mut [f32],
+}
+
+impl<T: Element> Kernel for Unpack<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { of, src, plane, dst } = self;
+        let ic = of.shape.in_channels;
+        let pixels = dst.len() / ic;
+        let affine = |x: S::V, vector: usize| {
+            if of.scale.is_empty() {
+                return x;
+            }
+            let at = vector * S::LANES;
+            let (scale, shift) = (&of.scale[at..at + S::LANES], &of.shift[at..at + S::LANES]);
+            // SAFETY: the slices are a vector long.
+            unsafe { s.mul_add(x, s.load(scale.as_ptr()), s.load(shift.as_ptr())) }
+        };
+        let mut done = 0;
+        if plane == 0 {
+            while done + S::LANES * ic <= dst.len() {
+                for v in 0..ic {
+                    let at = done + v * S::LANES;
+                    let from = &src[at..at + S::LANES];
+                    // SAFETY: the slices are a vector long.
+                    unsafe {
+                        s.store(dst[at..at + S::LANES].as_mut_ptr(), affine(T::load(s, from.as_ptr()), v))
+                    };
+                }
+                done += S::LANES * ic;
+            }
+        } else if ic == 3 {
+            while done + S::LANES * 3 <= dst.len() {
+                let from = [0, 1, 2].map(|c| &src[c * plane + done / 3..][..S::LANES]);
+                let to = &mut dst[done..done + S::LANES * 3];
+                // SAFETY: the slices are one vector and three vectors long.
+                unsafe {
+                    let [a, b, c] = [from[0].as_ptr(), from[1].as_ptr(), from[2].as_ptr()];
+                    let mixed = s.interleave([T::load(s, a), T::load(s, b), T::load(s, c)]);
+                    for v in 0..3 {
+                        s.store(to.as_mut_ptr().add(v * S::LANES), affine(mixed[v], v));
                     }
                 }
-                ImageLayout::Nchw => {
-                    for c in 0..ic {
-                        let [scale, shift] = scale(c);
-                        let row = &image[(c * height + y) * width..][..width][first..];
-                        for (to, from) in phase[c..].iter_mut().step_by(ic).zip(row.iter().step_by(stride)) {
-                            *to = (*from).into() * scale + shift;
-                        }
-                    }
-                }
+                done += S::LANES * 3;
+            }
+        }
+        for pixel in done / ic..pixels {
+            for c in 0..ic {
+                let from = if plane == 0 { pixel * ic + c } else { c * plane + pixel };
+                let x: f32 = src[from].into();
+                let [scale, shift] =
+                    if of.scale.is_empty() { [1.0, 0.0] } else { [of.scale[c], of.shift[c]] };
+                dst[pixel * ic + c] = x * scale + shift;
             }
         }
     }
