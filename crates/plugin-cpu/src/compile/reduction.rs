@@ -1,49 +1,102 @@
-//! Reductions over whole planes, and softmax.
+//! Reductions along axes, and softmax.
 
-use super::build::{Builder, Draft, Layout, dims4};
-use crate::kernels::reduce::{self, Fold};
+use super::build::{Builder, Draft, Layout, ValueId};
+use crate::kernels::reduce::{self, Fold, Reduction, Term};
 use ir::{ElementType, NodeId, Op, op::ReduceKind};
 
-/// A reduction over all spatial dimensions as one step on blocked layout.
+/// A reduction, in one step for each run of neighbouring axes. Over all spatial dimensions it takes and gives blocked
+/// layout.
 pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let node = builder.model.node(id);
     let Op::Reduce(op) = &node.op else { return None };
     let data = node.inputs()[0];
-    let [_, _, h, w] = builder.blockable(data)?;
-    let rank = builder.shape_of(data).len();
-    let mut axes = builder.constants.integers(node.inputs()[1])?;
-    axes.iter_mut().for_each(|axis| *axis += if *axis < 0 { rank as i64 } else { 0 });
-    axes.sort_unstable();
-    if rank < 3 || !axes.iter().copied().eq(2..rank as i64) {
+    let shape = builder.shape_of(data);
+    if builder.model.ty(data).element_type != ElementType::F32 || shape.contains(&0) {
         return None;
     }
-    let fold = match op.kind {
-        ReduceKind::Mean => Fold::Sum(1.0 / (h * w) as f32),
-        ReduceKind::Sum => Fold::Sum(1.0),
-        ReduceKind::Max => Fold::Max,
-        ReduceKind::Min => Fold::Min,
-        _ => return None,
+    let (fold, term) = match op.kind {
+        ReduceKind::Mean | ReduceKind::Sum => (Fold::Sum, Term::Plain),
+        ReduceKind::Max => (Fold::Max, Term::Plain),
+        ReduceKind::Min => (Fold::Min, Term::Plain),
+        ReduceKind::Prod => (Fold::Product, Term::Plain),
+        ReduceKind::L1 => (Fold::Sum, Term::Abs),
+        ReduceKind::L2 => (Fold::Sum, Term::Square),
+        ReduceKind::LogicalAnd | ReduceKind::LogicalOr => return None,
     };
-    let shape = builder.shape_of(id.into());
-    dims4(&shape)?;
-    let input = builder.blocked(id, data);
-    let output = builder.new_value(&shape, Layout::Blocked);
-    builder.define(id.into(), output);
+    let mut reduced = vec![false; shape.len()];
+    for axis in builder.constants.integers(node.inputs()[1])? {
+        let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
+        *reduced.get_mut(usize::try_from(axis).ok()?)? = true;
+    }
+    let terms: usize =
+        shape.iter().zip(&reduced).filter(|(_, reduced)| **reduced).map(|(size, _)| size).product();
+    let scale = if op.kind == ReduceKind::Mean { 1.0 / terms as f32 } else { 1.0 };
+    let last = Reduction { term, fold, scale, root: op.kind == ReduceKind::L2 };
+    let output_shape = builder.shape_of(id.into());
+    let isa = builder.isa;
+    let spatial =
+        reduced.len() > 2 && reduced.iter().enumerate().all(|(axis, reduced)| *reduced == (axis > 1));
+    if let Some([n, c, h, w]) = builder.blockable(data).filter(|_| spatial) {
+        let input = builder.blocked(id, data);
+        let output = builder.new_value(&output_shape, Layout::Blocked);
+        builder.define(id.into(), output);
+        let sizes = [n * c.div_ceil(isa.block()), h * w, isa.block()];
+        step(builder, id, "planes", last, sizes, [input, output]);
+        return Some(());
+    }
+    // Axes that are reduced, and those that stay, as runs; the innermost is reduced first.
+    let mut runs: Vec<(usize, bool)> = Vec::new();
+    for (size, reduced) in shape.iter().zip(&reduced).filter(|(size, _)| **size > 1) {
+        match runs.last_mut() {
+            Some((len, same)) if same == reduced => *len *= size,
+            _ => runs.push((*size, *reduced)),
+        }
+    }
+    if !runs.iter().any(|(_, reduced)| *reduced) {
+        runs.push((1, true));
+    }
+    let mut term = term;
+    let mut value = builder.plain(id, data);
+    while let Some(at) = runs.iter().rposition(|(_, reduced)| *reduced) {
+        let product = |runs: &[(usize, bool)]| runs.iter().map(|(len, _)| len).product::<usize>();
+        let sizes = [product(&runs[..at]), runs[at].0, product(&runs[at + 1..])];
+        runs.remove(at);
+        let more = runs.iter().any(|(_, reduced)| *reduced);
+        let (reduction, to) = if more {
+            let whole = [sizes[0] * sizes[2]];
+            (Reduction { term, fold, scale: 1.0, root: false }, builder.new_value(&whole, Layout::Plain))
+        } else {
+            (Reduction { term, ..last }, builder.new_value(&output_shape, Layout::Plain))
+        };
+        step(builder, id, "reduce", reduction, sizes, [value, to]);
+        (value, term) = (to, Term::Plain);
+    }
+    builder.define(id.into(), value);
+    Some(())
+}
+
+fn step(
+    builder: &mut Builder,
+    id: NodeId,
+    name: &str,
+    reduction: Reduction,
+    sizes: [usize; 3],
+    [input, output]: [ValueId; 2],
+) {
     let isa = builder.isa;
     builder.step(
         id,
         Draft {
-            exec_type: format!("planes_{}_f32", isa.name()),
+            exec_type: format!("{name}_{}_f32", isa.name()),
             inputs: vec![input],
             outputs: vec![output],
             in_place: None,
             routine: Box::new(move |io, pool| {
-                reduce::planes(isa, pool, fold, h * w, io.input(0), io.out());
+                reduce::reduce(isa, pool, reduction, sizes, io.input(0), io.out());
                 Ok(())
             }),
         },
     );
-    Some(())
 }
 
 /// Softmax as one step on row-major layout.

@@ -246,6 +246,30 @@ pub(super) fn check(net: &mut Net, what: &str) -> Vec<ProfileRow> {
 }
 
 #[test]
+fn reductions_along_any_axes() {
+    use ReduceKind::{L1, L2, Max, Mean, Min, Prod, Sum};
+    for seed in 0..60 {
+        let mut net = Net::new(seed + 77);
+        let rank = 1 + net.random.below(5);
+        let sizes: Vec<String> =
+            (0..rank).map(|_| net.random.one_of(&["1", "2", "3", "5", "17"]).into()).collect();
+        let mut x = net.input(&format!("[{}]", sizes.join(",")));
+        if rank == 4 && net.random.below(2) == 0 {
+            x = net.conv(x, 20, 1, 1);
+        }
+        let axes: Vec<i64> = (0..rank as i64).filter(|_| net.random.below(2) == 0).collect();
+        let axes: Vec<i64> = axes.iter().map(|a| if seed % 2 == 0 { *a } else { *a - rank as i64 }).collect();
+        let axes = net.integers(&axes);
+        let kind = net.random.one_of(&[L1, L2, Max, Mean, Min, Prod, Sum]);
+        let keep_dims = net.random.below(2) == 0;
+        let y = net.add(Reduce { kind, keep_dims }, &[x, axes]);
+        net.result(y);
+        let profile = check(&mut net, &format!("seed {seed}"));
+        assert!(profile.iter().all(|row| !row.exec_type.starts_with("ref")), "seed {seed}: {profile:?}");
+    }
+}
+
+#[test]
 fn random_networks() {
     for seed in 0..60 {
         let mut net = Net::new(seed * 7919 + 1);
