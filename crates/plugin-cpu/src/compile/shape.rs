@@ -1,8 +1,11 @@
 //! Ops that give elements other places or names, mostly without moving them.
 
 use super::build::{Builder, Draft, Layout, ValueId, dims4};
-use crate::kernels::layout;
-use ir::{ElementType, NodeId, Op};
+use crate::kernels::{
+    layout,
+    regroup::{Regroup, Run},
+};
+use ir::{ElementType, NodeId, Op, Port};
 
 /// The same elements under another shape.
 pub(crate) fn reinterpret(builder: &mut Builder, id: NodeId) -> Option<()> {
@@ -54,7 +57,7 @@ pub(crate) fn transpose(builder: &mut Builder, id: NodeId) -> Option<()> {
 }
 
 /// Parts beside each other. Along the channels of one image in blocked layout they lie that way from the start,
-/// if blocks are whole.
+/// if blocks are whole; else their lanes move.
 pub(crate) fn concat(builder: &mut Builder, id: NodeId) -> Option<()> {
     let node = builder.model.node(id);
     let Op::Concat(op) = &node.op else { return None };
@@ -75,7 +78,13 @@ pub(crate) fn concat(builder: &mut Builder, id: NodeId) -> Option<()> {
         })
     };
     let whole_blocks = sizes[..sizes.len() - 1].iter().all(|size| size.is_multiple_of(b));
-    let blocked = axis == 1 && whole_blocks && builder.blockable(id.into()).is_some() && is_blocked(builder);
+    let blocked = axis == 1 && builder.blockable(id.into()).is_some() && is_blocked(builder);
+    if blocked && !whole_blocks {
+        let run = |(source, count): (usize, &usize)| Run { source, first: 0, count: *count };
+        let runs: Vec<Run> = sizes.iter().enumerate().map(run).collect();
+        regroup(builder, id, &ports, &runs, id.into());
+        return Some(());
+    }
     let (layout, outer, inner) = match dims4(&shape) {
         Some([n, _, h, w]) if blocked => (Layout::Blocked, n, h * w * 4),
         _ => (
@@ -130,6 +139,31 @@ pub(crate) fn concat(builder: &mut Builder, id: NodeId) -> Option<()> {
     Some(())
 }
 
+/// Runs of channels of tensors in blocked layout as `output`, in blocked layout too.
+fn regroup(builder: &mut Builder, id: NodeId, ports: &[Port], runs: &[Run], output: Port) {
+    let isa = builder.isa;
+    let shape = builder.shape_of(output);
+    let [n, _, h, w] = dims4(&shape).expect("only shapes of rank 2 to 4 are blocked");
+    let channels: Vec<usize> = ports.iter().map(|port| builder.shape_of(*port)[1]).collect();
+    let inputs = ports.iter().map(|port| builder.blocked(id, *port)).collect();
+    let to = builder.new_value(&shape, Layout::Blocked);
+    builder.define(output, to);
+    let regroup = Regroup::new(isa, n, h * w, &channels, runs);
+    builder.step(
+        id,
+        Draft {
+            exec_type: format!("regroup_{}_f32", isa.name()),
+            inputs,
+            outputs: vec![to],
+            in_place: None,
+            routine: Box::new(move |io, pool| {
+                regroup.run(pool, |i| io.input(i), io.out());
+                Ok(())
+            }),
+        },
+    );
+}
+
 fn copy(builder: &mut Builder, id: NodeId, from: ValueId, to: ValueId) {
     builder.step(
         id,
@@ -165,7 +199,16 @@ pub(crate) fn split(builder: &mut Builder, id: NodeId) -> Option<()> {
     let value = builder.value(data);
     let whole_blocks =
         shapes[..count - 1].iter().all(|shape| shape.get(axis).is_some_and(|c| c.is_multiple_of(b)));
-    let blocked = axis == 1 && whole_blocks && *builder.layout(value) == Layout::Blocked;
+    let blocked = axis == 1 && *builder.layout(value) == Layout::Blocked;
+    if blocked && !whole_blocks && shapes.iter().all(|shape| !shape.contains(&0)) {
+        let mut first = 0;
+        for (i, part) in shapes.iter().enumerate() {
+            regroup(builder, id, &[data], &[Run { source: 0, first, count: part[1] }], id.output(i));
+            first += part[1];
+        }
+        return Some(());
+    }
+    let blocked = blocked && whole_blocks;
     let (layout, outer, inner) = match dims4(&shape) {
         Some([n, _, h, w]) if blocked => (Layout::Blocked, n, h * w * 4),
         _ => (

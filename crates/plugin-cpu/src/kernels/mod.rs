@@ -28,3 +28,4 @@ pub(crate) mod reduce;
 pub(crate) mod resample;
 mod widen;
 mod winograd;
+pub(crate) mod regroup;
