@@ -44,7 +44,8 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         step(builder, id, "planes", last, sizes, [input, output]);
         return Some(());
     }
-    // Axes that are reduced, and those that stay, as runs; the innermost is reduced first.
+    // Axes that are reduced, and those that stay, as runs; the innermost is reduced first. An axis of one element is
+    // neither, unless there are no others.
     let mut runs: Vec<(usize, bool)> = Vec::new();
     for (size, reduced) in shape.iter().zip(&reduced).filter(|(size, _)| **size > 1) {
         match runs.last_mut() {

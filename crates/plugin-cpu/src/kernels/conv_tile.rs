@@ -300,19 +300,3 @@ pub(super) fn tile<S: Simd, P: Step, const ANY: bool>(_proof: S, mr: usize, nb: 
         _ => table!(4: 1 2 3 4 5 6),
     }
 }
-
-/// The tile kernel for as many pixels as two blocks can have, by `nb` blocks, 1 or 2; every column touches every pixel.
-pub(super) fn widest<S: Simd, P: Step>(_proof: S, nb: usize) -> TileFn {
-    macro_rules! of {
-        ($nb:literal: $($mr:literal)*) => {
-            match max_pixels::<S>(2) {
-                $($mr => entry::<S, P, $mr, $nb, false> as TileFn,)*
-                _ => unreachable!("the widest tiles of all instruction sets are listed"),
-            }
-        };
-    }
-    match nb {
-        1 => of!(1: 2 6 14),
-        _ => of!(2: 2 6 14),
-    }
-}

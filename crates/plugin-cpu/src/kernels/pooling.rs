@@ -80,8 +80,6 @@ fn taps(
     (first, room.div_ceil(dilation).min(kernel).max(first), start)
 }
 
-/// Outputs that are computed together: their chains of additions hide each other's latency.
-const TILE: usize = 4;
 /// Bytes between the input that is used and the one that is asked for.
 const AHEAD: usize = 1024;
 
@@ -114,19 +112,22 @@ impl Row<'_> {
             Reduction::MaxWithZeros if inside == p.kernel[0] * p.kernel[1] => f32::NEG_INFINITY,
             _ => 0.0,
         };
-        let step = p.stride[1] * S::LANES;
+        let (step, tap) = (p.stride[1] * S::LANES, p.dilation[1] * S::LANES);
         let mut acc = [s.splat(first); N];
-        for ky in rows.clone() {
-            let row = (top + (ky * p.dilation[0]) as isize) as usize * p.input[1];
-            for kx in columns.clone() {
-                let at = (row + (start + (kx * p.dilation[1]) as isize) as usize) * S::LANES;
-                let from = self.src[at..at + (N - 1) * step + S::LANES].as_ptr();
+        if !columns.is_empty() {
+            let from = (start + (columns.start * p.dilation[1]) as isize) as usize;
+            for ky in rows.clone() {
+                let row = (top + (ky * p.dilation[0]) as isize) as usize * p.input[1];
+                let line = &self.src[(row + from) * S::LANES..];
+                let line = line[..(N - 1) * step + (columns.len() - 1) * tap + S::LANES].as_ptr();
                 for n in 0..N {
-                    // SAFETY: within the slice, whose bounds are checked.
-                    let v = unsafe { s.load(from.add(n * step)) };
-                    acc[n] = if MAX { s.max(acc[n], v) } else { s.add(acc[n], v) };
-                    if kx == columns.start {
-                        s.prefetch(from.wrapping_add(n * step).wrapping_byte_add(AHEAD));
+                    s.prefetch(line.wrapping_add(n * step).wrapping_byte_add(AHEAD));
+                }
+                for kx in 0..columns.len() {
+                    for n in 0..N {
+                        // SAFETY: within the line, whose length is checked.
+                        let v = unsafe { s.load(line.add(kx * tap + n * step)) };
+                        acc[n] = if MAX { s.max(acc[n], v) } else { s.add(acc[n], v) };
                     }
                 }
             }
@@ -136,14 +137,32 @@ impl Row<'_> {
             Reduction::SumOver(n) => Some(n),
             _ => None,
         };
-        let to = &mut self.dst[x * S::LANES..(x + N) * S::LANES];
+        if let Some(divisor) = divisor {
+            let scale = s.splat(1.0 / divisor as f32);
+            for n in 0..N {
+                acc[n] = s.mul(acc[n], scale);
+            }
+        }
+        let to = self.dst[x * S::LANES..(x + N) * S::LANES].as_mut_ptr();
         for n in 0..N {
-            let y = match divisor {
-                Some(divisor) => s.mul(acc[n], s.splat(1.0 / divisor as f32)),
-                None => acc[n],
-            };
             // SAFETY: the slice is `N` vectors long.
-            unsafe { s.store(to.as_mut_ptr().add(n * S::LANES), y) };
+            unsafe { s.store(to.add(n * S::LANES), acc[n]) };
+        }
+    }
+
+    /// `N` outputs at a time, whose chains of additions hide each other's latency. The last ones may be computed twice.
+    #[inline(always)]
+    fn tiles<S: Simd, const N: usize, const MAX: bool>(
+        &mut self,
+        s: S,
+        rows: &Range<usize>,
+        outputs: Range<usize>,
+    ) {
+        let p = self.shape;
+        for x in outputs.clone().step_by(N) {
+            let x = x.min(outputs.end - N);
+            let start = (x * p.stride[1] - p.pad_begin[1]) as isize;
+            self.tile::<S, N, MAX>(s, x, rows, 0..p.kernel[1], start);
         }
     }
 
@@ -151,19 +170,16 @@ impl Row<'_> {
     fn outputs<S: Simd, const MAX: bool>(&mut self, s: S) {
         let p = self.shape;
         let (y0, y1, _) = taps(self.y, p.stride[0], p.dilation[0], p.pad_begin[0], p.kernel[0], p.input[0]);
-        let (rows, interior) = (y0..y1, self.interior());
-        let mut x = 0;
-        while x < p.output[1] {
-            if x >= interior.start && x + TILE <= interior.end {
-                let start = (x * p.stride[1] - p.pad_begin[1]) as isize;
-                self.tile::<S, TILE, MAX>(s, x, &rows, 0..p.kernel[1], start);
-                x += TILE;
-            } else {
-                let (x0, x1, start) =
-                    taps(x, p.stride[1], p.dilation[1], p.pad_begin[1], p.kernel[1], p.input[1]);
-                self.tile::<S, 1, MAX>(s, x, &rows, x0..x1, start);
-                x += 1;
-            }
+        let (rows, mut interior) = (y0..y1, self.interior());
+        match interior.len() {
+            8.. if const { S::REGISTERS >= 16 } => self.tiles::<S, 8, MAX>(s, &rows, interior.clone()),
+            4.. => self.tiles::<S, 4, MAX>(s, &rows, interior.clone()),
+            _ => interior = 0..0,
+        }
+        for x in (0..interior.start).chain(interior.end..p.output[1]) {
+            let (x0, x1, start) =
+                taps(x, p.stride[1], p.dilation[1], p.pad_begin[1], p.kernel[1], p.input[1]);
+            self.tile::<S, 1, MAX>(s, x, &rows, x0..x1, start);
         }
     }
 }
