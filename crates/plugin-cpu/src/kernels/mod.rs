@@ -25,7 +25,7 @@ pub(crate) mod pooling_any;
 pub(crate) mod post;
 mod power;
 pub(crate) mod reduce;
+pub(crate) mod regroup;
 pub(crate) mod resample;
 mod widen;
 mod winograd;
-pub(crate) mod regroup;
