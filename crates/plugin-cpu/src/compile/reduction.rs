@@ -28,6 +28,11 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
         *reduced.get_mut(usize::try_from(axis).ok()?)? = true;
     }
+    if !reduced.contains(&true) {
+        let value = builder.value(data);
+        builder.define(id.into(), value);
+        return Some(());
+    }
     let terms: usize =
         shape.iter().zip(&reduced).filter(|(_, reduced)| **reduced).map(|(size, _)| size).product();
     let scale = if op.kind == ReduceKind::Mean { 1.0 / terms as f32 } else { 1.0 };
