@@ -14,7 +14,7 @@ const GAIN: f64 = 0.1;
 
 struct Candidate {
     node: NodeId,
-    size: Size,
+    algorithm: Algorithm,
     /// Time saved, in the units of [`Algorithm::cost`].
     saved: f64,
     /// Additional bytes.
@@ -39,12 +39,12 @@ pub(crate) fn choose(builder: &Builder, order: &[NodeId]) -> HashMap<NodeId, Alg
     candidates.sort_by(|a, b| (b.saved / b.bytes as f64).total_cmp(&(a.saved / a.bytes as f64)));
     let mut room = weights / SHARE + LEAST;
     let mut taken: HashMap<NodeId, (f64, usize)> = HashMap::new();
-    for Candidate { node, size, saved, bytes } in candidates {
+    for Candidate { node, algorithm, saved, bytes } in candidates {
         let (before, held) = taken.get(&node).copied().unwrap_or_default();
         if saved > before && bytes <= room + held {
             room = room + held - bytes;
             taken.insert(node, (saved, bytes));
-            chosen.insert(node, Algorithm::Winograd(size));
+            chosen.insert(node, algorithm);
         }
     }
     chosen
@@ -52,15 +52,16 @@ pub(crate) fn choose(builder: &Builder, order: &[NodeId]) -> HashMap<NodeId, Alg
 
 fn winograd(builder: &Builder, node: NodeId, shape: &ConvShape) -> Vec<Candidate> {
     let direct = Algorithm::Direct.cost(builder.isa, shape);
-    let candidate = |size: Size| {
-        let algorithm = Algorithm::Winograd(size);
+    let candidate = |(size, stored)| {
+        let algorithm = Algorithm::Winograd { size, stored };
         let saved = direct - algorithm.cost(builder.isa, shape);
         let bytes = algorithm.extra_bytes(builder.isa, shape);
-        Candidate { node, size, saved, bytes }
+        Candidate { node, algorithm, saved, bytes }
     };
     if !Algorithm::winograd_fits(shape) {
         return Vec::new();
     }
-    let all = [Size::Two, Size::Four, Size::Six].map(candidate);
-    all.into_iter().filter(|candidate| candidate.saved > GAIN * direct).collect()
+    let sizes = [Size::Two, Size::Four, Size::Six];
+    let all = sizes.iter().flat_map(|size| [(*size, false), (*size, true)]).map(candidate);
+    all.filter(|candidate| candidate.saved > GAIN * direct).collect()
 }

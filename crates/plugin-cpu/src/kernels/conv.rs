@@ -84,7 +84,12 @@ pub(crate) enum Algorithm {
     /// Each channel by itself.
     Depthwise,
     /// In tiles of so many outputs, by Winograd's algorithm.
-    Winograd(Size),
+    Winograd {
+        /// Outputs of a tile.
+        size: Size,
+        /// Filters are transformed when weights are packed, and not in each run.
+        stored: bool,
+    },
 }
 
 impl Algorithm {
@@ -99,7 +104,7 @@ impl Algorithm {
     /// Elements of scratch memory that it needs on so many threads.
     pub(crate) fn scratch(self, isa: Isa, shape: &ConvShape, threads: usize) -> usize {
         match self {
-            Self::Winograd(size) => Cut::new(isa, *shape, size).scratch(threads),
+            Self::Winograd { size, stored } => Cut::new(isa, *shape, size, stored).scratch(threads),
             _ => 0,
         }
     }
@@ -112,9 +117,9 @@ impl Algorithm {
     /// Bytes that its packed weights take beyond those of the definition.
     pub(crate) fn extra_bytes(self, isa: Isa, shape: &ConvShape) -> usize {
         match self {
-            Self::Winograd(size) => {
-                let cut = Cut::new(isa, *shape, size);
-                4 * (cut.weights() - cut.weights() / cut.points() * 9)
+            Self::Winograd { size, stored } => {
+                let cut = Cut::new(isa, *shape, size, stored);
+                if stored { 4 * (cut.weights() - cut.weights() / cut.points() * 9) } else { 0 }
             }
             _ => 0,
         }
@@ -124,7 +129,7 @@ impl Algorithm {
     /// ratios are of use. For [`Direct`](Self::Direct) and Winograd's.
     pub(crate) fn cost(self, isa: Isa, shape: &ConvShape) -> f64 {
         match self {
-            Self::Winograd(size) => Cut::new(isa, *shape, size).cost(),
+            Self::Winograd { size, stored } => Cut::new(isa, *shape, size, stored).cost(),
             _ => {
                 let terms = shape.in_channels / shape.groups * shape.kernel[0] * shape.kernel[1];
                 let outputs = shape.batch * shape.output[0] * shape.output[1];
@@ -165,8 +170,8 @@ impl Conv {
         Self(match algorithm {
             Algorithm::Direct => Kind::Direct(Box::new(Direct::new(isa, shape, weights, post))),
             Algorithm::Depthwise => Kind::Depthwise(Box::new(Depthwise::new(isa, shape, weights, post))),
-            Algorithm::Winograd(size) => {
-                Kind::Winograd(Box::new(Winograd::new(Cut::new(isa, shape, size), weights, post)))
+            Algorithm::Winograd { size, stored } => {
+                Kind::Winograd(Box::new(Winograd::new(Cut::new(isa, shape, size, stored), weights, post)))
             }
         })
     }
@@ -329,11 +334,10 @@ pub(super) fn pack_bias(bias: Option<&Vec<f32>>, channels: usize, block: usize) 
     packed
 }
 
-/// Packs weights for tiles of output channels: `len` elements, `[tile][source block][tap][input][output]`.
-fn pack(shape: &ConvShape, b: usize, outs: &[OutTile], len: usize, weights: &[f32]) -> Floats {
+/// Packs weights for tiles of output channels into zeros: `[tile][source block][tap][input][output]`.
+pub(super) fn pack(shape: &ConvShape, b: usize, outs: &[OutTile], packed: &mut [f32], weights: &[f32]) {
     let (ic, oc) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
     let taps = shape.kernel[0] * shape.kernel[1];
-    let mut packed = Floats::zeroed(len);
     for &OutTile { block, count, ref sources, last_depth, weights: at } in outs {
         let width = count * b;
         let (first_out, end_out) = (block * b, (block * b + width).min(shape.out_channels));
@@ -355,7 +359,23 @@ fn pack(shape: &ConvShape, b: usize, outs: &[OutTile], len: usize, weights: &[f3
             }
         }
     }
-    packed
+}
+
+/// The weights of all tiles, of which most are of `most` blocks, as [`pack`] packs them.
+pub(super) fn packed_for_tiles(
+    shape: &ConvShape,
+    b: usize,
+    most: usize,
+    outs: &[OutTile],
+    weights: &Weights,
+) -> Arc<Floats> {
+    weights.packed(format!("direct {most}x{b} {}", shape.groups), |weights| {
+        let taps = shape.kernel[0] * shape.kernel[1];
+        let len = |out: &OutTile| ((out.sources.len() - 1) * b + out.last_depth) * taps * out.count * b;
+        let mut packed = Floats::zeroed(outs.iter().map(len).sum());
+        pack(shape, b, outs, &mut packed, weights);
+        packed
+    })
 }
 
 impl Direct {
@@ -381,9 +401,7 @@ impl Direct {
             outs.push(OutTile { block, count, sources, last_depth, weights: weights_at });
             weights_at += ((outs[outs.len() - 1].sources.len() - 1) * b + last_depth) * kh * kw * count * b;
         }
-        let packed = weights.packed(format!("direct {most_blocks}x{b} {}", shape.groups), |weights| {
-            pack(&shape, b, &outs, weights_at, weights)
-        });
+        let packed = packed_for_tiles(&shape, b, most_blocks, &outs, weights);
         let mut most = isa.dispatch(Most(most_blocks));
         if geometry.stride[1] > 2 {
             most = most.min(6);

@@ -157,7 +157,10 @@ fn random_geometry_on_every_instruction_set() {
         if groups == 1 && r.below(3) == 0 {
             // Winograd's algorithm where it applies.
             shape = winograd_shape(&mut r, shape);
-            algorithm = Algorithm::Winograd(r.of(&[Size::Two, Size::Four, Size::Six]));
+            algorithm = Algorithm::Winograd {
+                size: r.of(&[Size::Two, Size::Four, Size::Six]),
+                stored: r.below(2) == 0,
+            };
         }
         let ConvShape { batch, in_channels, out_channels, .. } = shape;
         let [pixels_in, pixels] = [shape.input, shape.output].map(|[h, w]| h * w);
@@ -213,8 +216,8 @@ fn random_geometry_on_every_instruction_set() {
             let what = format!("case {case} {} {algorithm:?} {shape:?} {activation:?} {sum:?}", isa.name());
             let one = run(1);
             let times = match algorithm {
-                Algorithm::Winograd(Size::Four) => 2.0,
-                Algorithm::Winograd(Size::Six) => 16.0,
+                Algorithm::Winograd { size: Size::Four, .. } => 2.0,
+                Algorithm::Winograd { size: Size::Six, .. } => 16.0,
                 _ => 1.0,
             };
             compare_within(&what, &one, &expected, terms, times);
@@ -397,7 +400,9 @@ fn speed_of_convolution() {
         let mut dst = block(isa, &r.vec(oc * output[0] * output[1]), [1, oc, output[0] * output[1]]);
         let mut algorithms = vec![Algorithm::exact(&shape)];
         if ([kh, kw], stride) == ([3, 3], 1) && groups == 1 {
-            algorithms.extend([Size::Two, Size::Four, Size::Six].map(Algorithm::Winograd));
+            for size in [Size::Two, Size::Four, Size::Six] {
+                algorithms.extend([true, false].map(|stored| Algorithm::Winograd { size, stored }));
+            }
         }
         print!("{ic:5} -> {oc:5} {h:3}x{w:3} {kh}x{kw} /{stride}");
         for algorithm in algorithms {

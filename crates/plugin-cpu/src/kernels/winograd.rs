@@ -12,7 +12,10 @@
 //! `[n * n][channel block][tile][LANES]`.
 
 use super::{
-    conv::{Addend, Blocked, BlockedMut, ConvShape, Floats, OutTile, Target, by_count, out_tiles, pack_bias},
+    conv::{
+        Addend, Blocked, BlockedMut, ConvShape, Floats, OutTile, Target, by_count, out_tiles, pack,
+        pack_bias, packed_for_tiles,
+    },
     conv_tile::{Blocks, Column, Tile, TileFn, max_pixels, tile},
     post::PostOps,
 };
@@ -40,10 +43,22 @@ struct F4;
 /// F(6x6, 3x3)
 struct F6;
 
+// Functions, not closures: a closure that the compiler does not inline lacks the instruction set's features.
+
 /// `a + k * b`
 #[inline(always)]
 fn axpy<S: Simd>(s: S, a: S::V, k: f32, b: S::V) -> S::V {
     s.mul_add(s.splat(k), b, a)
+}
+
+/// `k . x`
+#[inline(always)]
+fn dot<S: Simd, const N: usize>(s: S, k: [f32; N], x: [S::V; N]) -> S::V {
+    let mut sum = s.mul(s.splat(k[0]), x[0]);
+    for i in 1..N {
+        sum = axpy(s, sum, k[i], x[i]);
+    }
+    sum
 }
 
 impl Transform<4, 2> for F2 {
@@ -93,12 +108,11 @@ impl Transform<6, 4> for F4 {
         const B: f32 = F4::B;
         let (sum_a, dif_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
         let (sum_b, dif_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
-        let both = |a: f32, x: S::V, b: f32, y: S::V| axpy(s, s.mul(s.splat(a), x), b, y);
         [
             s.add(m[0], s.add(sum_a, sum_b)),
-            both(A, dif_a, B, dif_b),
-            both(A * A, sum_a, B * B, sum_b),
-            s.add(m[5], both(A * A * A, dif_a, B * B * B, dif_b)),
+            dot(s, [A, B], [dif_a, dif_b]),
+            dot(s, [A * A, B * B], [sum_a, sum_b]),
+            s.add(m[5], dot(s, [A * A * A, B * B * B], [dif_a, dif_b])),
         ]
     }
 }
@@ -107,6 +121,14 @@ impl F6 {
     const A: f32 = 1.0;
     const B: f32 = 2.0;
     const C: f32 = 0.5;
+
+    /// The values at `p` and `-p`; `x` and `y` are the squares of the other points.
+    #[inline(always)]
+    fn pair<S: Simd>(s: S, d: [S::V; 8], p: f32, x: f32, y: f32) -> (S::V, S::V) {
+        let even = axpy(s, axpy(s, d[6], -x - y, d[4]), x * y, d[2]);
+        let odd = axpy(s, axpy(s, d[5], -x - y, d[3]), x * y, d[1]);
+        (axpy(s, even, p, odd), axpy(s, even, -p, odd))
+    }
 }
 
 impl Transform<8, 6> for F6 {
@@ -117,20 +139,13 @@ impl Transform<8, 6> for F6 {
         const A: f32 = F6::A * F6::A;
         const B: f32 = F6::B * F6::B;
         const C: f32 = F6::C * F6::C;
-        let whole = |i: usize| {
-            let high = axpy(s, d[i + 6], -A - B - C, d[i + 4]);
-            axpy(s, axpy(s, high, A * B + A * C + B * C, d[i + 2]), -A * B * C, d[i])
-        };
-        let pair = |p: f32, x: f32, y: f32| {
-            let even = axpy(s, axpy(s, d[6], -x - y, d[4]), x * y, d[2]);
-            let odd = axpy(s, axpy(s, d[5], -x - y, d[3]), x * y, d[1]);
-            (axpy(s, even, p, odd), axpy(s, even, -p, odd))
-        };
-        let (a, minus_a) = pair(F6::A, B, C);
-        let (b, minus_b) = pair(F6::B, A, C);
-        let (c, minus_c) = pair(F6::C, A, B);
+        let (a, minus_a) = Self::pair(s, d, Self::A, B, C);
+        let (b, minus_b) = Self::pair(s, d, Self::B, A, C);
+        let (c, minus_c) = Self::pair(s, d, Self::C, A, B);
+        let whole = [-A * B * C, A * B + A * C + B * C, -A - B - C, 1.0];
         // The last point is at infinity.
-        let (zero, infinity) = (whole(0), whole(1));
+        let zero = dot(s, whole, [d[0], d[2], d[4], d[6]]);
+        let infinity = dot(s, whole, [d[1], d[3], d[5], d[7]]);
         [zero, a, minus_a, b, minus_b, c, minus_c, infinity]
     }
 
@@ -138,18 +153,22 @@ impl Transform<8, 6> for F6 {
     fn output<S: Simd>(s: S, m: [S::V; 8]) -> [S::V; 6] {
         let sums = [s.add(m[1], m[2]), s.add(m[3], m[4]), s.add(m[5], m[6])];
         let difs = [s.sub(m[1], m[2]), s.sub(m[3], m[4]), s.sub(m[5], m[6])];
-        let power = |p: i32| [F6::A.powi(p), F6::B.powi(p), F6::C.powi(p)];
-        let of = |p: i32, x: [S::V; 3]| {
-            let [a, b, c] = power(p);
-            axpy(s, axpy(s, s.mul(s.splat(a), x[0]), b, x[1]), c, x[2])
-        };
+        const fn powers(p: i32) -> [f32; 3] {
+            let mut powers = [1.0; 3];
+            let mut i = 0;
+            while i < p {
+                powers = [powers[0] * F6::A, powers[1] * F6::B, powers[2] * F6::C];
+                i += 1;
+            }
+            powers
+        }
         [
             s.add(m[0], s.add(s.add(sums[0], sums[1]), sums[2])),
-            of(1, difs),
-            of(2, sums),
-            of(3, difs),
-            of(4, sums),
-            s.add(m[7], of(5, difs)),
+            dot(s, const { powers(1) }, difs),
+            dot(s, const { powers(2) }, sums),
+            dot(s, const { powers(3) }, difs),
+            dot(s, const { powers(4) }, sums),
+            s.add(m[7], dot(s, const { powers(5) }, difs)),
         ]
     }
 }
@@ -213,6 +232,8 @@ pub(super) struct Cut {
     chunk: usize,
     /// Blocks of output channels whose products are held at a time; even.
     group: usize,
+    /// Filters are transformed when weights are packed, and not for each chunk.
+    stored: bool,
 }
 
 impl Cut {
@@ -222,7 +243,7 @@ impl Cut {
     }
 
     /// Cuts a convolution that [`fits`](Self::fits).
-    pub(super) fn new(isa: Isa, shape: ConvShape, size: Size) -> Self {
+    pub(super) fn new(isa: Isa, shape: ConvShape, size: Size, stored: bool) -> Self {
         let b = isa.block();
         let n = size.inputs();
         let tiles = shape.output.map(|outputs| outputs.div_ceil(size.outputs()));
@@ -230,20 +251,21 @@ impl Cut {
         let most = (PRODUCT_BYTES / (4 * n * n * group * b)).max(1);
         let all = tiles[0] * tiles[1];
         let chunk = all.div_ceil(all.div_ceil(most));
-        Self { isa, shape, size, tiles, chunk, group }
+        Self { isa, shape, size, tiles, chunk, group, stored }
     }
 
     /// See [`Algorithm::cost`](super::conv::Algorithm::cost). The constants are measured (`speed_of_convolution`).
     pub(super) fn cost(&self) -> f64 {
-        // The part of the multiply-adds that the products reach; cycles to transform a vector of one tile's inputs
-        // and outputs; bytes of weights that a cycle brings, and the part of that time in which nothing else happens.
+        // The part of the multiply-adds that the products reach; cycles to transform a vector of one tile's inputs and
+        // outputs, and of a filter; bytes of weights that a cycle brings, and the part of that time in which nothing
+        // else happens.
         const RATE: f64 = 0.83;
         const BYTES: f64 = 8.0;
         const STALL: f64 = 0.75;
-        let (input, output) = match self.size {
-            Size::Two => (150.0, 100.0),
-            Size::Four => (420.0, 250.0),
-            Size::Six => (800.0, 450.0),
+        let (input, output, filter) = match self.size {
+            Size::Two => (150.0, 100.0, 150.0),
+            Size::Four => (350.0, 220.0, 230.0),
+            Size::Six => (700.0, 420.0, 400.0),
         };
         let shape = &self.shape;
         let tiles = shape.batch * self.tiles[0] * self.tiles[1];
@@ -252,10 +274,11 @@ impl Cut {
         let products = (tiles * self.points() * shape.in_channels * outputs) as f64 / (2.0 * RATE);
         let transforms = tiles as f64 * (inputs as f64 * input + outputs as f64 * output);
         let bytes = 4 * self.weights();
+        let filters = (shape.in_channels * outputs) as f64 * if self.stored { 0.0 } else { filter };
         let chunks = shape.batch * (self.tiles[0] * self.tiles[1]).div_ceil(self.chunk);
         // What the second-level cache holds comes from memory once.
         let loads = if bytes > CACHE_BYTES { chunks } else { 1 };
-        products + transforms + STALL * (loads * bytes) as f64 / BYTES
+        products + transforms + chunks as f64 * filters + STALL * (loads * bytes) as f64 / BYTES
     }
 
     pub(super) fn points(&self) -> usize {
@@ -271,7 +294,15 @@ impl Cut {
 
     /// Elements of scratch memory on so many threads.
     pub(super) fn scratch(&self, threads: usize) -> usize {
-        self.points() * self.strides().iter().sum::<usize>() * threads
+        let [inputs, own] = self.parts();
+        (inputs + own) * threads
+    }
+
+    /// Elements of the transformed inputs of a chunk; of its products and a row of filters.
+    fn parts(&self) -> [usize; 2] {
+        let [inputs, products] = self.strides().map(|stride| stride * self.points());
+        let row = self.size.inputs() * self.shape.in_channels * 2 * self.isa.block();
+        [inputs, products + if self.stored { 0 } else { row }]
     }
 
     /// Elements from the weights of a point to those of the next, in the group of an output block.
@@ -283,7 +314,8 @@ impl Cut {
 
     /// Elements of the packed weights.
     pub(super) fn weights(&self) -> usize {
-        self.points() * self.shape.in_channels * self.shape.out_channels.next_multiple_of(self.isa.block())
+        let points = if self.stored { self.points() } else { 9 };
+        points * self.shape.in_channels * self.shape.out_channels.next_multiple_of(self.isa.block())
     }
 }
 
@@ -291,7 +323,7 @@ impl Cut {
 pub(super) struct Winograd {
     pub(super) cut: Cut,
     outs: Vec<OutTile>,
-    /// `[group][point][out tile][in channel][channels of the out tile]`
+    /// Stored `[group][point][out tile][in channel][channels of the out tile]`, or else as for direct convolution.
     weights: Arc<Floats>,
     bias: Floats,
     post: PostOps,
@@ -300,6 +332,8 @@ pub(super) struct Winograd {
     /// The column of a 1x1 kernel of so many pixels (less one).
     columns: Vec<Column>,
     zeros: Floats,
+    /// The filter matrix.
+    matrix: Vec<[f32; 3]>,
 }
 
 /// Bytes of products that are held at a time: half of what a small second-level cache has.
@@ -340,33 +374,52 @@ impl Winograd {
             let sources = 0..shape.in_channels.div_ceil(b);
             // Point 0; the others are a group's width apart.
             outs.push(OutTile { block, count, sources, last_depth, weights: at });
-            at += shape.in_channels * count * b;
+            at += shape.in_channels * count * b * if cut.stored { 1 } else { 9 };
+            if !cut.stored {
+                continue;
+            }
             if block + count == blocks || (block + count).is_multiple_of(cut.group) {
                 at += (cut.points() - 1) * cut.point_weights(block);
             }
         }
-        let packed = weights.packed(format!("winograd {size:?} {} {b}", cut.group), |weights| {
-            let mut packed = Floats::zeroed(cut.weights());
-            let matrix = size.filter_matrix();
-            for out in &outs {
-                let (to, stride) = (&mut packed[out.weights..], cut.point_weights(out.block));
-                isa.dispatch(Filters { shape: &shape, matrix: &matrix, out, weights, to, stride });
-            }
-            packed
-        });
+        let matrix = size.filter_matrix();
+        let packed = if cut.stored {
+            weights.packed(format!("winograd {size:?} {} {b}", cut.group), |weights| {
+                let mut packed = Floats::zeroed(cut.weights());
+                for out in &outs {
+                    let (width, stride) = (out.count * b, cut.point_weights(out.block));
+                    let mut filters = vec![0.0; 9 * shape.in_channels * width];
+                    let alone = OutTile { weights: 0, sources: out.sources.clone(), ..*out };
+                    pack(&shape, b, &[alone], &mut filters, weights);
+                    for row in 0..size.inputs() {
+                        let to = &mut packed[out.weights + row * size.inputs() * stride..];
+                        assert!(to.len() >= (size.inputs() - 1) * stride + shape.in_channels * width);
+                        let (matrix, filters, to) = (&matrix[..], &filters[..], to.as_mut_ptr());
+                        let in_channels = shape.in_channels;
+                        isa.dispatch(FilterRow { matrix, row, filters, in_channels, width, to, stride });
+                    }
+                }
+                packed
+            })
+        } else {
+            packed_for_tiles(&shape, b, 2, &outs, weights)
+        };
         let kernels = isa.dispatch(Products);
         let columns = (1..=kernels.len()).map(|hi| Column { lo: 0, hi, offset: 0, taps: 1 }).collect();
         let zeros = Floats::zeroed(2 * b);
         let bias = pack_bias(post.bias.as_ref(), shape.out_channels, b);
-        Self { cut, outs, weights: packed, bias, post, kernels, columns, zeros }
+        Self { cut, outs, weights: packed, bias, post, kernels, columns, zeros, matrix }
     }
 
     /// The name of the kernel, for profiles.
     pub(super) fn name(&self) -> &'static str {
-        match self.cut.size {
-            Size::Two => "wino2",
-            Size::Four => "wino4",
-            Size::Six => "wino6",
+        match (self.cut.size, self.cut.stored) {
+            (Size::Two, true) => "wino2",
+            (Size::Four, true) => "wino4",
+            (Size::Six, true) => "wino6",
+            (Size::Two, false) => "wino2_lean",
+            (Size::Four, false) => "wino4_lean",
+            (Size::Six, false) => "wino6_lean",
         }
     }
 
@@ -385,7 +438,7 @@ impl Winograd {
         assert!(scratch.len() >= self.cut.scratch(threads), "scratch for {threads} threads");
         let image = shape.out_channels.div_ceil(b) * shape.output[0] * shape.output[1] * b;
         let target = Target::new(&self.post, addend, image, shape.batch);
-        let [inputs, products] = self.cut.strides().map(|stride| stride * self.cut.points());
+        let [inputs, products] = self.cut.parts();
         let dst_stride = dst.batch_stride;
         let (out, scratch) = (Shards::new(dst.data), Shards::new(scratch));
         let all = tiles[0] * tiles[1];
@@ -430,50 +483,49 @@ impl Winograd {
     }
 }
 
-/// Transforms the filters of one out tile.
-struct Filters<'a> {
-    shape: &'a ConvShape,
+/// Transforms the filters of one out tile, for the points of one row.
+struct FilterRow<'a> {
+    /// The filter matrix.
     matrix: &'a [[f32; 3]],
-    out: &'a OutTile,
-    weights: &'a [f32],
-    /// The first point's.
-    to: &'a mut [f32],
+    /// The row.
+    row: usize,
+    /// `[source block][tap][in channel][channels of the out tile]`
+    filters: &'a [f32],
+    in_channels: usize,
+    /// Channels of the out tile.
+    width: usize,
+    /// `[in channel][channels of the out tile]` of the row's first point.
+    to: *mut f32,
     /// Elements from point to point.
     stride: usize,
 }
 
-impl Kernel for Filters<'_> {
+impl Kernel for FilterRow<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { shape, matrix, out, weights, to, stride } = self;
-        let inputs = shape.in_channels;
-        let n = matrix.len();
-        let width = out.count * S::LANES;
-        let combine = |row: &[f32; 3], x: [S::V; 3]| {
-            let sum = s.mul(s.splat(row[0]), x[0]);
-            s.mul_add(s.splat(row[2]), x[2], s.mul_add(s.splat(row[1]), x[1], sum))
-        };
-        for j in 0..out.count {
-            let mut taps = [[0.0f32; 16]; 9];
-            let first = (out.block + j) * S::LANES;
-            let lanes = S::LANES.min(shape.out_channels - first);
-            for c in 0..inputs {
-                for lane in 0..lanes {
-                    let filter = &weights[((first + lane) * inputs + c) * 9..][..9];
-                    for (taps, weight) in taps.iter_mut().zip(filter) {
-                        taps[lane] = *weight;
+        let Self { matrix, row, filters, in_channels, width, to, stride } = self;
+        assert!(filters.len() >= 9 * in_channels * width);
+        let row = matrix[row];
+        for c in 0..in_channels {
+            let first = c / S::LANES * S::LANES;
+            let depth = S::LANES.min(in_channels - first);
+            let from = &filters[(9 * first + c - first) * width..];
+            for lanes in (0..width).step_by(S::LANES) {
+                let mut half = [s.splat(0.0); 3];
+                // SAFETY: the filters of the channel's block are there, as asserted; `to` holds the channels of all
+                // points of the row.
+                unsafe {
+                    let tap = from.as_ptr().add(lanes);
+                    for x in 0..3 {
+                        let mut column = [s.splat(0.0); 3];
+                        for y in 0..3 {
+                            column[y] = s.load(tap.add((y * 3 + x) * depth * width));
+                        }
+                        half[x] = dot(s, row, column);
                     }
-                }
-                // SAFETY: a row of `taps` holds at least a vector.
-                let tap = |y: usize, x: usize| unsafe { s.load(taps[y * 3 + x].as_ptr()) };
-                for (y, row) in matrix.iter().enumerate() {
-                    let half = [0, 1, 2].map(|x| combine(row, [tap(0, x), tap(1, x), tap(2, x)]));
                     for (x, column) in matrix.iter().enumerate() {
-                        let at = (y * n + x) * stride + c * width + j * S::LANES;
-                        let to = &mut to[at..at + S::LANES];
-                        // SAFETY: the slice is a vector long.
-                        unsafe { s.store(to.as_mut_ptr(), combine(column, half)) };
+                        s.store(to.add(x * stride + c * width + lanes), dot(s, *column, half));
                     }
                 }
             }
@@ -492,7 +544,7 @@ struct Stage<'a> {
     count: usize,
     /// Transformed inputs, `[point][block][tile of the chunk][LANES]`.
     inputs: *mut f32,
-    /// Products of a group, the same way.
+    /// Products of a group, the same way, and behind them a row of filters.
     products: *mut f32,
     dst: *mut f32,
     dst_stride: usize,
@@ -513,56 +565,79 @@ impl Stage<'_> {
     fn multiply(&self, outs: std::ops::Range<usize>) {
         let (of, cut) = (self.of, &self.of.cut);
         let b = cut.isa.block();
-        let [input_stride, product_stride] = cut.strides();
-        let plane = cut.chunk * b;
-        let most = of.kernels.len();
-        let spans = self.count.div_ceil(most);
         // All out tiles but the last are of two blocks.
         for first in outs.clone().step_by(cut.group / 2) {
             let group = &of.outs[first..outs.end.min(first + cut.group / 2)];
-            for point in 0..cut.points() {
+            if cut.stored {
+                for point in 0..cut.points() {
+                    let mut block = 0;
+                    for out in group {
+                        let at = out.weights + point * cut.point_weights(out.block);
+                        let panel = &of.weights[at..][..cut.shape.in_channels * out.count * b];
+                        self.product(point, out, block, panel.as_ptr());
+                        block += out.count;
+                    }
+                }
+            } else {
+                let to = self.products.wrapping_add(cut.strides()[1] * cut.points());
+                let n = cut.size.inputs();
+                let in_channels = cut.shape.in_channels;
                 let mut block = 0;
                 for out in group {
-                    let panel = cut.shape.in_channels * out.count * b;
-                    let at = out.weights + point * cut.point_weights(out.block);
-                    let weights = of.weights[at..][..panel].as_ptr();
-                    for i in 0..spans {
-                        let tiles = part(self.count, i, spans);
-                        let mr = tiles.len();
-                        let tile = Tile {
-                            src: self.inputs.wrapping_add(point * input_stride + tiles.start * b),
-                            weights,
-                            dst: self
-                                .products
-                                .wrapping_add(point * product_stride + block * plane + tiles.start * b),
-                            addend: std::ptr::null(),
-                            bias: of.zeros.as_ptr(),
-                            dst_block: plane,
-                            src_block: plane,
-                            blocks: out.sources.len(),
-                            depth: b,
-                            last_depth: out.last_depth,
-                            kernel: [1, 1],
-                            row_begin: 0,
-                            row_end: 1,
-                            row_stride: 0,
-                            whole_rows: true,
-                            columns: &of.columns[mr - 1..mr],
-                            step: b,
-                            pixels: mr,
-                            add_before: false,
-                            add_after: false,
-                            lo: f32::NEG_INFINITY,
-                            hi: f32::INFINITY,
-                        };
-                        // SAFETY: the scratch holds the inputs and products of all tiles of a chunk, the weights of
-                        // the panel were sliced, and the products are this thread's.
-                        unsafe { of.kernels[mr - 1][by_count(out.count)](&tile) };
+                    let width = out.count * b;
+                    let stride = in_channels * width;
+                    let filters = &of.weights[out.weights..][..9 * stride];
+                    let matrix = &of.matrix[..];
+                    for row in 0..n {
+                        cut.isa.dispatch(FilterRow { matrix, row, filters, in_channels, width, to, stride });
+                        for x in 0..n {
+                            self.product(row * n + x, out, block, to.wrapping_add(x * stride));
+                        }
                     }
                     block += out.count;
                 }
             }
             cut.isa.dispatch(Outputs(self, group));
+        }
+    }
+
+    /// Multiplies for one point and out tile, whose products begin at `block` of the group's.
+    fn product(&self, point: usize, out: &OutTile, block: usize, weights: *const f32) {
+        let (of, cut) = (self.of, &self.of.cut);
+        let b = cut.isa.block();
+        let [input_stride, product_stride] = cut.strides();
+        let plane = cut.chunk * b;
+        let spans = self.count.div_ceil(of.kernels.len());
+        for i in 0..spans {
+            let tiles = part(self.count, i, spans);
+            let mr = tiles.len();
+            let tile = Tile {
+                src: self.inputs.wrapping_add(point * input_stride + tiles.start * b),
+                weights,
+                dst: self.products.wrapping_add(point * product_stride + block * plane + tiles.start * b),
+                addend: std::ptr::null(),
+                bias: of.zeros.as_ptr(),
+                dst_block: plane,
+                src_block: plane,
+                blocks: out.sources.len(),
+                depth: b,
+                last_depth: out.last_depth,
+                kernel: [1, 1],
+                row_begin: 0,
+                row_end: 1,
+                row_stride: 0,
+                whole_rows: true,
+                columns: &of.columns[mr - 1..mr],
+                step: b,
+                pixels: mr,
+                add_before: false,
+                add_after: false,
+                lo: f32::NEG_INFINITY,
+                hi: f32::INFINITY,
+            };
+            // SAFETY: the scratch holds the inputs and products of all tiles of a chunk, the weights are those of a
+            // panel, and the products are this thread's.
+            unsafe { of.kernels[mr - 1][by_count(out.count)](&tile) };
         }
     }
 
@@ -613,19 +688,20 @@ impl Inputs<'_> {
                 let inside =
                     y >= 0 && x >= 0 && y + N as isize <= height as isize && x + N as isize <= width as isize;
                 for j in 0..N {
-                    let column: [S::V; N] = if inside {
+                    let mut column = [s.splat(0.0); N];
+                    if inside {
                         let at = src.offset((y * width as isize + x + j as isize) * S::LANES as isize);
-                        std::array::from_fn(|i| s.load(at.add(i * width * S::LANES)))
-                    } else {
-                        std::array::from_fn(|i| {
+                        for i in 0..N {
+                            column[i] = s.load(at.add(i * width * S::LANES));
+                        }
+                    } else if (0..width as isize).contains(&(x + j as isize)) {
+                        for i in 0..N {
                             let (y, x) = (y + i as isize, x + j as isize);
-                            if (0..height as isize).contains(&y) && (0..width as isize).contains(&x) {
-                                s.load(src.offset((y * width as isize + x) * S::LANES as isize))
-                            } else {
-                                s.splat(0.0)
+                            if (0..height as isize).contains(&y) {
+                                column[i] = s.load(src.offset((y * width as isize + x) * S::LANES as isize));
                             }
-                        })
-                    };
+                        }
+                    }
                     let column = T::input(s, column);
                     for i in 0..N {
                         half[i][j] = column[i];
@@ -681,8 +757,10 @@ impl Outputs<'_> {
                     let from = stage.products.add((held * cut.chunk + tile) * S::LANES);
                     let mut half = [[s.splat(0.0); N]; M];
                     for j in 0..N {
-                        let column: [S::V; N] =
-                            std::array::from_fn(|i| s.load(from.add((i * N + j) * stride)));
+                        let mut column = [s.splat(0.0); N];
+                        for i in 0..N {
+                            column[i] = s.load(from.add((i * N + j) * stride));
+                        }
                         let column = T::output(s, column);
                         for i in 0..M {
                             half[i][j] = column[i];
