@@ -6,7 +6,7 @@
 
 Loads the network, infers once and prints a line of JSON: versions, milliseconds from before the model is read until
 it is read, compiled, and has answered, and megabytes before that. Then, for every line of input, a number of seconds:
-infers so long (five times at least) and prints the milliseconds of each inference, or with several streams those per
+infers so long (three times at least) and prints the milliseconds of each inference, or with several streams those per
 image. At the end of the input, the peak of memory and, with --profile, the layers' median microseconds.
 """
 
@@ -136,12 +136,12 @@ def turn(peer, seconds):
     finish, times = begin + seconds, []
     if peer.args.streams > 1:
         count = 0
-        while count < 5 or time.perf_counter() < finish:
+        while count < 3 or time.perf_counter() < finish:
             peer.start_one()
             count += 1
         peer.finish()
         return [1e3 * (time.perf_counter() - begin) / count]
-    while len(times) < 5 or time.perf_counter() < finish:
+    while len(times) < 3 or time.perf_counter() < finish:
         begin = time.perf_counter()
         peer.infer()
         times.append(1e3 * (time.perf_counter() - begin))

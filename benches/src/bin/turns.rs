@@ -2,7 +2,7 @@
 //!
 //! Loads the network, infers once and prints a line of JSON: versions, milliseconds from before the model is read
 //! until it is read, compiled, and has answered, and megabytes before that. Then, for every line of input, a number of
-//! seconds: infers so long (five times at least) and prints the milliseconds of each inference, or with several
+//! seconds: infers so long (three times at least) and prints the milliseconds of each inference, or with several
 //! streams those per image. At the end of the input: the peak of memory, every layer's median microseconds with
 //! `--profile`, and what each node of the model has to do.
 
@@ -44,7 +44,7 @@ struct Args {
 }
 
 /// The fewest inferences of a turn.
-const FEWEST: usize = 5;
+const FEWEST: usize = 3;
 
 fn main() -> Result<()> {
     let args = Args::parse();
@@ -71,7 +71,7 @@ fn main() -> Result<()> {
     let first = start.elapsed() - read - compile;
     say(&json!({
         "engine": format!("Terroir {}", engine::API_VERSION),
-        "read_ms": ms(read), "compile_ms": ms(compile), "first_ms": ms(first), "before_mb": before,
+        "read_ms": ms(read), "compile_ms": ms(compile), "first_ms": ms(first), "before_mb": before, "gflop": gflop(&model),
     }))?;
     let nodes = if args.profile { nodes(&model) } else { Value::Null };
     drop(model);
@@ -212,6 +212,12 @@ impl Layers {
         };
         self.0.into_iter().map(median).collect()
     }
+}
+
+/// Operations of one inference, in thousands of millions.
+fn gflop(model: &Model) -> f64 {
+    let works = model.nodes().filter_map(|(id, _)| work::of(model, id));
+    works.map(|work| work.useful).sum::<u64>() as f64 / 1e9
 }
 
 /// What each node has to do, by name, and who alone takes what it gives (which engines may fuse with it); of nodes of

@@ -1,15 +1,14 @@
 //! Layers of Terroir beside those of OpenVINO, matched by the names of the nodes that they compute.
 
+use super::nodes::Nodes;
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    fmt::Write,
-};
+use std::{collections::BTreeMap, fmt::Write};
 
 /// One layer that an engine ran.
 struct Layer {
     name: String,
+    kind: String,
     exec: String,
     us: f64,
     /// The nodes that it computes, as far as the engine says.
@@ -38,6 +37,7 @@ fn layers(end: &Value) -> Result<Vec<Layer>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let layer = |row: &Value| Layer {
         name: text(&row["name"]),
+        kind: text(&row["type"]),
         exec: text(&row["exec"]),
         us: row["us"].as_f64().unwrap_or_default(),
         of: row["of"].as_array().into_iter().flatten().map(text).collect(),
@@ -47,41 +47,36 @@ fn layers(end: &Value) -> Result<Vec<Layer>> {
 
 /// Takes what both engines said at their ends.
 pub(super) fn compare(ours: &Value, theirs: &Value) -> Result<Comparison> {
-    let nodes = &ours["nodes"];
-    let kind = |name: &str| nodes[name]["kind"].as_str().unwrap_or("other").to_owned();
-    let (ours, theirs) = (layers(ours)?, layers(theirs)?);
-    // Which of their layers computes a node: the one named after it, or else one that swallowed it.
-    let mut computes: HashMap<&str, usize> = HashMap::new();
-    for (i, layer) in theirs.iter().enumerate() {
-        layer.of.iter().for_each(|node| _ = computes.entry(node).or_insert(i));
-    }
-    theirs.iter().enumerate().for_each(|(i, layer)| _ = computes.insert(&layer.name, i));
-    let mut taken = vec![false; theirs.len()];
-    // Some of theirs go by the last node that they swallowed.
-    let ran: HashSet<&str> = ours.iter().map(|layer| layer.name.as_str()).collect();
-    let find = |name: &str| {
-        let next = |name: &&str| nodes[*name]["next"].as_str().filter(|next| !ran.contains(next));
-        std::iter::successors(Some(name), next).find_map(|name| computes.get(name).copied())
-    };
-    let rows = ours.iter().map(|layer| {
-        let found = find(&layer.name);
-        // Several of ours may go with one of theirs; its time counts once.
-        let fresh = found.filter(|i| !std::mem::replace(&mut taken[*i], true));
+    let nodes = Nodes::new(ours).context("no nodes")?;
+    let works = nodes.work();
+    let row = |layer: Layer| {
+        let work = works.get(layer.name.as_str()).cloned().unwrap_or_default();
         Row {
-            name: layer.name.clone(),
-            kind: kind(&layer.name),
+            name: layer.name,
+            kind: work.kind,
             ours: layer.us,
-            theirs: fresh.map(|i| theirs[i].us),
-            our_exec: layer.exec.clone(),
-            their_exec: found.map(|i| theirs[i].exec.clone()).unwrap_or_default(),
-            flops: nodes[&layer.name]["flops"].as_u64().unwrap_or_default(),
+            theirs: None,
+            our_exec: layer.exec,
+            their_exec: String::new(),
+            flops: work.flops,
         }
-    });
-    let rows = rows.collect();
+    };
+    let mut rows: Vec<Row> = layers(ours)?.into_iter().map(row).collect();
     let mut unmatched = BTreeMap::new();
-    for (layer, taken) in theirs.iter().zip(taken) {
-        if !taken {
-            *unmatched.entry(kind(&layer.name)).or_insert(0.0) += layer.us;
+    for layer in layers(theirs)? {
+        // One of ours that is named alike, or computes one of the same nodes; some of theirs go by the last of them.
+        let names = || std::iter::once(&layer.name).chain(&layer.of);
+        let alike = names().find_map(|name| rows.iter().position(|row| row.name == *name));
+        let of_owner = |name: &String| {
+            let owner = nodes.owner(name)?;
+            rows.iter().position(|row| row.name == owner)
+        };
+        match alike.or_else(|| names().find_map(of_owner)) {
+            Some(i) => {
+                *rows[i].theirs.get_or_insert(0.0) += layer.us;
+                rows[i].their_exec = layer.exec;
+            }
+            None => *unmatched.entry(layer.kind).or_insert(0.0) += layer.us,
         }
     }
     Ok(Comparison { rows, unmatched })

@@ -4,16 +4,19 @@
 //! does hits all alike. Medians over all inferences of all turns count, minima stand beside them.
 
 mod layers;
+mod nodes;
 mod options;
 mod peer;
 mod report;
+mod roofline;
+mod sweep;
 
 use crate::{
     interop::{self, Network},
     process::{Process, cache, program, root},
 };
 use anyhow::{Result, ensure};
-use options::Options;
+use options::{Options, What};
 use peer::{Engine, Peer, Setting};
 use report::{Loading, Measured, Times};
 use std::{
@@ -23,19 +26,31 @@ use std::{
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
-    crate::zoo::environments(if options.onnx { &["ov", "tf", "tf2onnx"] } else { &["ov"] })?;
     let networks = options.select(interop::networks()?)?;
-    let mut measured = Vec::new();
-    for network in &networks {
-        eprintln!("{}", network.name);
-        measured.push(measure(network, &options)?);
-    }
-    let text = report::document(&measured, &options)?;
+    let (text, record) = match options.what {
+        What::Zoo => (zoo(&networks, &options)?, "zoo.md"),
+        What::Roofline => (roofline::run(&networks, &options)?, "roofline.md"),
+        What::Sweep => {
+            crate::zoo::environments(&["ov"])?;
+            (sweep::run(&networks, &options)?, "sweep.md")
+        }
+    };
     println!("{text}");
     if options.is_record() {
-        write("zoo.md", &text)?;
+        write(record, &text)?;
     }
     Ok(())
+}
+
+/// Everything about every network, beside its peers.
+fn zoo(networks: &[Network], options: &Options) -> Result<String> {
+    crate::zoo::environments(if options.onnx { &["ov", "tf", "tf2onnx"] } else { &["ov"] })?;
+    let mut measured = Vec::new();
+    for network in networks {
+        eprintln!("{}", network.name);
+        measured.push(measure(network, options)?);
+    }
+    report::document(&measured, options)
 }
 
 /// Writes a record that git keeps.

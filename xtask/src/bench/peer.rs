@@ -31,15 +31,20 @@ impl Engine {
 }
 
 /// How a network is run.
+#[derive(Clone, Copy)]
 pub(super) struct Setting {
     pub(super) threads: usize,
     pub(super) streams: usize,
     pub(super) profile: bool,
+    /// Another batch, of random data.
+    pub(super) batch: Option<usize>,
+    /// Another side of the image, of random data.
+    pub(super) side: Option<usize>,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { threads: 1, streams: 1, profile: false }
+        Self { threads: 1, streams: 1, profile: false, batch: None, side: None }
     }
 }
 
@@ -69,6 +74,11 @@ impl Peer {
         command = command.args(["--streams", &setting.streams.to_string()]);
         if setting.profile {
             command = command.arg("--profile");
+        }
+        for (flag, size) in [("--batch", setting.batch), ("--side", setting.side)] {
+            if let Some(size) = size {
+                command = command.args([flag, &size.to_string()]);
+            }
         }
         let begin = Instant::now();
         let mut child = command.start()?;

@@ -96,6 +96,8 @@ pub(super) fn document(measured: &[Measured], options: &Options) -> Result<Strin
     versions.sort_unstable();
     versions.dedup();
     text += &heading(&versions.join(", "))?;
+    text += "Batch 1, the same IR (ONNX Runtime: the same frozen graph by tf2onnx); minima in brackets. Ratio: ours / \
+             OpenVINO's, lower is better.\n\n";
     for (i, threads) in options.threads.iter().enumerate() {
         text += &latency(measured, i, *threads);
     }
@@ -130,8 +132,7 @@ pub(super) fn heading(versions: &str) -> Result<String> {
     let commit = Process::new("git").args(["rev-parse", "--short", "HEAD"]).output().unwrap_or_default();
     Ok(format!(
         "{model}, {processors} processors, {widest}. {}; commit {}; {versions}.\n\
-         f32, batch 1, fixed shapes, the same IR (ONNX Runtime: the same frozen graph by tf2onnx), turn by turn in one \
-         run; medians, minima in brackets. Ratio: ours / OpenVINO's, lower is better.\n\n",
+         f32, fixed shapes; medians of turns that the engines took in one run.\n\n",
         date.trim(),
         commit.trim()
     ))
