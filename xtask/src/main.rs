@@ -24,8 +24,10 @@ const HELP: &str = "cargo xtask <command>
   interop            our IRs in OpenVINO and Netron, OpenVINO's in Terroir, all against TensorFlow (after zoo)
   bench [--threads=1,2] [--turns=N] [--layers=N] [--quick] [NETWORK..]
                      the zoo beside OpenVINO and ONNX Runtime in one run (after zoo): latency, throughput, loading,
-                     memory, the slowest layers; --quick: latency on one thread and layers. A run of all is written
-                     to benches/results
+                     memory, the slowest layers. --quick: latency on one thread and layers
+  bench --roofline   every layer beside the least time that the machine's measured peaks allow
+  bench --sweep      time against work: batches 1 to 32, sides of the image 64 to 512
+                     a run of all networks is written to benches/results
 ";
 
 fn main() -> ExitCode {
