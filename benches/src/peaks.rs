@@ -42,12 +42,11 @@ impl Peaks {
         Self { threads, isa: isa.name(), flops, reads: reads.to_vec() }
     }
 
-    /// Bytes a second for data of that many bytes (over all threads), read again and again: that of the next larger
-    /// size measured.
+    /// Bytes a second, at the most, for data of that many bytes (over all threads), read again and again: that of the
+    /// next smaller size measured, since a level of memory may end anywhere between two sizes.
     pub fn bandwidth(&self, bytes: usize) -> f64 {
         let own = bytes / self.threads;
-        let (_, rate) =
-            self.reads.iter().find(|(size, _)| *size >= own).unwrap_or(&self.reads[SIZES.len() - 1]);
+        let (_, rate) = self.reads.iter().rfind(|(size, _)| *size <= own).unwrap_or(&self.reads[0]);
         *rate
     }
 }
@@ -238,12 +237,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bandwidth_is_that_of_the_next_size() {
-        let reads = vec![(10, 3.0), (20, 2.0), (40, 1.0)];
-        let reads = SIZES.iter().enumerate().map(|(i, size)| (*size, reads[i.min(2)].1)).collect();
-        let peaks = Peaks { threads: 2, isa: "any", flops: 1.0, reads };
-        assert_eq!(peaks.bandwidth(2 * SIZES[0]), 3.0);
-        assert_eq!(peaks.bandwidth(2 * SIZES[0] + 2), 2.0);
-        assert_eq!(peaks.bandwidth(usize::MAX), 1.0);
+    fn the_bandwidth_is_that_of_the_next_smaller_size() {
+        let peaks =
+            Peaks { threads: 2, isa: "any", flops: 1.0, reads: vec![(10, 3.0), (20, 2.0), (40, 1.0)] };
+        for (bytes, rate) in [(0, 3.0), (39, 3.0), (40, 2.0), (79, 2.0), (80, 1.0), (usize::MAX, 1.0)] {
+            assert_eq!(peaks.bandwidth(bytes), rate, "{bytes} bytes");
+        }
     }
 }

@@ -1,22 +1,19 @@
-"""Runs OpenVINO (f32 arithmetic) for `cargo xtask interop` and the benches.
+"""Runs OpenVINO (f32 arithmetic) for `cargo xtask interop`; turns.py is for the benches.
 
     interop.py infer MODEL.xml IN.npz OUT.npz
     interop.py convert FROZEN.pb OUT.xml [--fp16] [--shape 1,224,224,3] [--ir-version 10]
-    interop.py benchmark MODEL.xml [--inputs IN.npz] [--threads N] [--seconds S]
     interop.py compare OUT.npz EXPECTED.npz    prints max abs error / max abs output; fails on another top class
     interop.py zoo FOLDER            every <name>_frozen.pb -> FOLDER/ov/<name>_fp32.xml and _fp16.xml
 
 `infer` takes what the .npz holds under an input's name (with or without `:0`); further arrays are left alone. With no
 such name and as many arrays as inputs, they are taken in order. Outputs are written under their first tensor name
-without `:0`, or else the name of the node that feeds the Result. `benchmark` prints one line of JSON.
+without `:0`, or else the name of the node that feeds the Result.
 """
 
 import argparse
 import json
 import os
-import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -68,32 +65,6 @@ def convert(model, xml, fp16=False, shape=None, ir_version=None):
         ov.save_model(converted, str(xml), compress_to_fp16=fp16)
 
 
-def benchmark(args):
-    config = {**ACCURATE, "INFERENCE_NUM_THREADS": args.threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-              "ENABLE_CPU_PINNING": False}
-    started = time.perf_counter()
-    model = ov.Core().compile_model(args.model, "CPU", config)
-    compiled = time.perf_counter() - started
-    request = model.create_infer_request()
-    if args.inputs:
-        arrays = feed(model.inputs, args.inputs)
-    else:
-        rng = np.random.default_rng(0)
-        arrays = [rng.uniform(0, 1, list(p.shape)).astype(p.element_type.to_dtype()) for p in model.inputs]
-    request.infer(arrays)
-    times, finish = [], time.perf_counter() + args.seconds
-    while len(times) < 5 or time.perf_counter() < finish:
-        begin = time.perf_counter()
-        request.infer()
-        times.append(1e3 * (time.perf_counter() - begin))
-    print(json.dumps({
-        "model": args.model, "threads": args.threads, "iterations": len(times), "compile_ms": round(1e3 * compiled, 2),
-        "min_ms": round(min(times), 4), "median_ms": round(statistics.median(times), 4),
-        "precision": model.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
-        "device": model.get_property("EXECUTION_DEVICES")[0], "openvino": ov.__version__,
-    }))
-
-
 def compare(args):
     with np.load(args.found) as found, np.load(args.expected) as expected:
         worst = 0.0
@@ -140,12 +111,6 @@ def main():
     command.add_argument("--shape", type=lambda text: [int(d) for d in text.split(",")])
     command.add_argument("--ir-version", choices=("10", "11"), help="serialize as it is, in this version")
     command.set_defaults(run=lambda a: convert(a.model, a.xml, a.fp16, a.shape, a.ir_version))
-    command = commands.add_parser("benchmark")
-    command.add_argument("model")
-    command.add_argument("--inputs")
-    command.add_argument("--threads", type=int, default=1)
-    command.add_argument("--seconds", type=float, default=5)
-    command.set_defaults(run=benchmark)
     command = commands.add_parser("compare")
     command.add_argument("found")
     command.add_argument("expected")

@@ -38,10 +38,11 @@ impl Peaks {
         self
     }
 
-    /// Bytes a second for data of that size that is read again and again, over all threads.
+    /// Bytes a second, at the most, for data of that size that is read again and again, over all threads: the speed of
+    /// the next smaller size, so that the bound stays one.
     fn bandwidth(&self, bytes: f64) -> f64 {
         let own = bytes / self.threads as f64;
-        let found = self.reads.iter().find(|(size, _)| *size >= own).or(self.reads.last());
+        let found = self.reads.iter().rfind(|(size, _)| *size <= own).or(self.reads.first());
         found.map_or(f64::INFINITY, |(_, rate)| *rate)
     }
 }
