@@ -42,6 +42,8 @@ pub(crate) struct Fusions {
     tails: HashMap<NodeId, NodeId>,
     absorbed: HashSet<NodeId>,
     images: HashMap<NodeId, Image>,
+    /// By a depthwise convolution: the 1x1 convolution before it that runs with it.
+    expansions: HashMap<NodeId, NodeId>,
 }
 
 /// The image that a first convolution reads, without the nodes that prepare it.
@@ -63,10 +65,26 @@ impl Fusions {
 
     /// The node to lower when the turn is `node`'s: itself, the head of the whole that it ends, or none.
     pub(crate) fn turn(&self, node: NodeId) -> Option<NodeId> {
-        match self.tails.get(&node) {
+        let head = match self.tails.get(&node) {
             Some(head) => Some(*head),
             None => (!self.absorbed.contains(&node) && !self.heads.contains_key(&node)).then_some(node),
-        }
+        };
+        head.filter(|head| !self.expansions.values().any(|expansion| expansion == head))
+    }
+
+    /// The first node of the whole that ends with `node`.
+    pub(crate) fn head(&self, node: NodeId) -> NodeId {
+        self.tails.get(&node).copied().unwrap_or(node)
+    }
+
+    /// Lets a 1x1 convolution run with the depthwise convolution that alone reads it.
+    pub(crate) fn join(&mut self, expansion: NodeId, depthwise: NodeId) {
+        self.expansions.insert(depthwise, expansion);
+    }
+
+    /// The 1x1 convolution that runs with `depthwise`.
+    pub(crate) fn expansion(&self, depthwise: NodeId) -> Option<NodeId> {
+        self.expansions.get(&depthwise).copied()
     }
 
     /// True when `node` is part of another's work.

@@ -15,6 +15,7 @@ mod constants;
 mod convolution;
 mod deconvolution;
 mod elementwise;
+mod expand;
 mod fuse;
 mod interpolate;
 mod matmul;
@@ -65,6 +66,7 @@ pub(crate) fn lower_for(
     let constants = Constants::new(model, &order);
     let mut builder = Builder::new(model, isa, *settings, constants, Fusions::default(), shelf.clone());
     fuse::find(&mut builder, &order);
+    expand::find(&mut builder, &order);
     builder.algorithms = algorithms::choose(&builder, &order);
     for (i, id) in model.parameters().iter().enumerate() {
         builder.input((*id).into(), i);
@@ -98,7 +100,9 @@ fn node_steps(builder: &mut Builder, id: NodeId) {
     }
     let done = match builder.model.node(id).op {
         Op::Convolution(_) | Op::GroupConvolution(_) => {
-            convolution::lower(builder, id).or_else(|| volume::lower(builder, id))
+            let pair = expand::lower(builder, id);
+            let alone = pair.or_else(|| convolution::lower(builder, id));
+            alone.or_else(|| volume::lower(builder, id))
         }
         Op::ConvolutionBackpropData(_) | Op::GroupConvolutionBackpropData(_) => {
             deconvolution::lower(builder, id)

@@ -566,7 +566,7 @@ impl<'a> Target<'a> {
         }
         x = match self.bounds {
             Some((lo, hi)) => s.min(s.splat(hi), s.max(s.splat(lo), x)),
-            None => self.post.activation.vector(s, x, channel, lanes),
+            None => self.post.activation.vector(s, x, channel),
         };
         if let (Sum::AfterActivation, Some(addend)) = (self.post.sum, addend) {
             x = s.add(x, addend);

@@ -1,6 +1,6 @@
 //! Elementwise functions of one or two tensors, then the post-operations, in one pass over the memory.
 
-use super::post::{Activation, Sum};
+use super::post::{Activation, Each, Sum};
 use crate::{
     isa::{Isa, Kernel, Simd},
     pool::{Pool, Shards, part},
@@ -229,21 +229,11 @@ impl Kernel for Chunk<'_> {
                 }
                 from = self.dst.cast_const();
             }
-            let addend = |i: usize, n: usize| {
-                if n == S::LANES { s.load(self.addend.add(i)) } else { s.load_first(self.addend.add(i), n) }
-            };
             let lanes = of.channels.map_or(S::LANES, |c| S::LANES.min(c - self.plane * S::LANES));
             let channel = self.plane * S::LANES;
             let identity = of.activation == Activation::None && of.sum == Sum::None;
             if !identity || from != self.dst.cast_const() {
-                self.each(s, from, |x, i, n| {
-                    let x = if of.sum == Sum::BeforeActivation { s.add(x, addend(i, n)) } else { x };
-                    let x = match of.activation {
-                        Activation::None => x,
-                        _ => of.activation.vector(s, x, channel, lanes),
-                    };
-                    if of.sum == Sum::AfterActivation { s.add(x, addend(i, n)) } else { x }
-                });
+                of.activation.each(s, channel, Last { of: &self, s, from });
             }
             // What is beyond the last channel stays zero whatever the functions make of it.
             if lanes < S::LANES {
@@ -253,6 +243,34 @@ impl Kernel for Chunk<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The last pass over a chunk: addend and activation.
+struct Last<'a, S> {
+    of: &'a Chunk<'a>,
+    s: S,
+    from: *const f32,
+}
+
+impl<S: Simd> Each<S> for Last<'_, S> {
+    #[inline(always)]
+    fn run(self, f: impl Fn(S::V, usize) -> S::V) {
+        let Self { of: chunk, s, from } = self;
+        let sum = chunk.of.sum;
+        // SAFETY: a chunk's pointers are to `len` elements each, of which vector `i` of `n` lanes is part.
+        let addend = |i: usize, n: usize| unsafe {
+            let at = chunk.addend.add(i);
+            if n == S::LANES { s.load(at) } else { s.load_first(at, n) }
+        };
+        // SAFETY: as above.
+        unsafe {
+            chunk.each(s, from, |x, i, n| {
+                let x = if sum == Sum::BeforeActivation { s.add(x, addend(i, n)) } else { x };
+                let x = f(x, 0);
+                if sum == Sum::AfterActivation { s.add(x, addend(i, n)) } else { x }
+            });
         }
     }
 }

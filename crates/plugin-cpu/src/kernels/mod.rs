@@ -11,6 +11,7 @@ mod conv_tile;
 pub(crate) mod dense;
 mod depthwise;
 pub(crate) mod eltwise;
+pub(crate) mod expand;
 pub(crate) mod layout;
 pub(crate) mod lrn;
 pub(crate) mod math;

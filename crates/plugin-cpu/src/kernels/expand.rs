@@ -1,0 +1,357 @@
+//! A 1x1 convolution and the depthwise convolution that alone reads it, as one: what lies between never is a tensor.
+//! Some rows of a tile's channel blocks at a time go to memory of the thread's own, small enough for the second-level
+//! cache, and the depthwise kernel reads them there.
+
+use super::{
+    conv::{
+        Addend, Blocked, BlockedMut, ConvShape, Floats, Most, OutTile, by_count, out_tiles, pack_bias,
+        packed_for_tiles,
+    },
+    conv_tile::{Blocks, Column, Tile, TileFn, tile},
+    depthwise::{Band, Depthwise},
+    post::{PostOps, Sum},
+};
+use crate::{
+    isa::{Isa, Kernel, Simd},
+    pool::{Pool, Shards, part},
+    weights::Weights,
+};
+use std::{ops::Range, sync::Arc};
+
+/// Bytes of the rows between that a thread holds.
+const BAND_BYTES: usize = 256 << 10;
+/// Pixels that a function other than bounds is applied to at a time: they are in the first-level cache still.
+const FINISHED_PIXELS: usize = 100;
+/// Channel blocks of a tile.
+const MOST_BLOCKS: usize = 2;
+
+/// Both convolutions, ready to run.
+pub(crate) struct ExpandDepthwise {
+    isa: Isa,
+    /// Of the 1x1 convolution.
+    shape: ConvShape,
+    /// `[tile of blocks][in channel][block of the tile][LANES]`
+    weights: Arc<Floats>,
+    bias: Floats,
+    post: PostOps,
+    outs: Vec<OutTile>,
+    /// For 1 and 2 blocks, by pixels less one.
+    kernels: Vec<[TileFn; MOST_BLOCKS]>,
+    depthwise: Depthwise,
+    /// Rows that a thread holds.
+    lines: usize,
+}
+
+/// One of the convolutions, as [`Conv::new`](super::conv::Conv::new) takes them.
+pub(crate) struct Part {
+    pub(crate) shape: ConvShape,
+    pub(crate) weights: Weights,
+    pub(crate) post: PostOps,
+}
+
+/// The tiles of 1 to so many pixels.
+struct Choose(usize);
+
+impl Kernel for Choose {
+    type Out = Vec<[TileFn; MOST_BLOCKS]>;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Out {
+        (1..=self.0)
+            .map(|pixels| [1, 2].map(|blocks| tile::<S, Blocks<1>, false>(s, pixels, blocks)))
+            .collect()
+    }
+}
+
+/// True for what [`ExpandDepthwise`] can compute.
+pub(crate) fn fits(expand: &ConvShape, depthwise: &ConvShape) -> bool {
+    let plain = |axis: usize| {
+        (expand.kernel[axis], expand.stride[axis], expand.pad_begin[axis]) == (1, 1, 0)
+            && expand.input[axis] == expand.output[axis]
+    };
+    let channels = expand.out_channels;
+    // No row of the output is padding alone.
+    let last = (depthwise.output[0] - 1) * depthwise.stride[0];
+    let window = (depthwise.kernel[0] - 1) * depthwise.dilation[0];
+    let touches = window >= depthwise.pad_begin[0] && last < depthwise.input[0] + depthwise.pad_begin[0];
+    expand.groups == 1
+        && plain(0)
+        && plain(1)
+        && touches
+        && [depthwise.groups, depthwise.in_channels, depthwise.out_channels] == [channels; 3]
+        && (depthwise.batch, depthwise.input) == (expand.batch, expand.output)
+}
+
+/// Rows between that so many bytes hold, at least those of one row of output.
+fn lines(isa: Isa, expand: &ConvShape, depthwise: &ConvShape, bytes: usize) -> usize {
+    let window = (depthwise.kernel[0] - 1) * depthwise.dilation[0] + 1;
+    let line = MOST_BLOCKS * isa.block() * expand.output[1] * size_of::<f32>();
+    (bytes / line).max(window).min(expand.output[0])
+}
+
+impl ExpandDepthwise {
+    /// Packs the weights.
+    ///
+    /// # Panics
+    /// If the two do not [fit](fits), a length does not fit its shape, or something is added.
+    pub(crate) fn new(isa: Isa, expand: Part, depthwise: Part) -> Self {
+        let lines = lines(isa, &expand.shape, &depthwise.shape, BAND_BYTES);
+        Self::in_bands(isa, expand, depthwise, lines)
+    }
+
+    /// [`new`](Self::new), with so many rows between.
+    fn in_bands(isa: Isa, expand: Part, depthwise: Part, lines: usize) -> Self {
+        assert!(fits(&expand.shape, &depthwise.shape));
+        let Part { shape, weights, post } = expand;
+        assert!(post.sum == Sum::None && depthwise.post.sum == Sum::None);
+        let (ic, oc, b) = (shape.in_channels, shape.out_channels, isa.block());
+        assert_eq!(weights.len(), oc * ic, "weights of {shape:?}");
+        let sources = 0..ic.div_ceil(b);
+        let last_depth = ic - (sources.end - 1) * b;
+        let outs = out_tiles(oc.div_ceil(b), MOST_BLOCKS);
+        let outs = outs.into_iter().map(|(block, count)| OutTile {
+            block,
+            count,
+            sources: sources.clone(),
+            last_depth,
+            weights: block * b * ic,
+        });
+        let outs: Vec<OutTile> = outs.collect();
+        let packed = packed_for_tiles(&shape, b, MOST_BLOCKS, &outs, &weights);
+        let bias = pack_bias(post.bias.as_ref(), oc, b);
+        let kernels = isa.dispatch(Choose(isa.dispatch(Most(MOST_BLOCKS))));
+        let depthwise = Depthwise::new(isa, depthwise.shape, &depthwise.weights, depthwise.post);
+        Self { isa, shape, weights: packed, bias, post, outs, kernels, depthwise, lines }
+    }
+
+    /// Numbers of scratch memory that each thread works in.
+    pub(crate) fn scratch(isa: Isa, expand: &ConvShape, depthwise: &ConvShape) -> usize {
+        lines(isa, expand, depthwise, BAND_BYTES) * MOST_BLOCKS * isa.block() * expand.output[1]
+    }
+
+    /// Runs it: `src` is `[batch, in channels, height, width]`, `dst` the depthwise convolution's output, both blocked;
+    /// at most as many threads work as have their [`scratch`](Self::scratch).
+    ///
+    /// # Panics
+    /// If a slice is too short.
+    pub(crate) fn run(&self, pool: &mut Pool, src: Blocked, dst: BlockedMut, scratch: &mut [f32]) {
+        let b = self.isa.block();
+        let (to, dst_stride) = (&self.depthwise.shape, dst.batch_stride);
+        let plane = |[h, w]: [usize; 2]| h * w * b;
+        let fits = |len: usize, stride: usize, channels: usize, size: [usize; 2]| {
+            assert!(len >= (self.shape.batch - 1) * stride + channels.div_ceil(b) * plane(size));
+        };
+        fits(src.data.len(), src.batch_stride, self.shape.in_channels, self.shape.input);
+        fits(dst.data.len(), dst_stride, to.out_channels, to.output);
+        let own = MOST_BLOCKS * self.lines * self.shape.output[1] * b;
+        let threads = pool.threads().min(scratch.len() / own);
+        assert!(threads > 0, "no scratch memory");
+        let height = to.output[0];
+        let (outs, units) = (self.outs.len(), self.shape.batch * self.outs.len() * height);
+        let (out, memory) = (Shards::new(dst.data), Shards::new(scratch));
+        pool.run(&|index, _| {
+            let mut mine = if index < threads { part(units, index, threads) } else { 0..0 };
+            while !mine.is_empty() {
+                let (image, tile, y) =
+                    (mine.start / height / outs, mine.start / height % outs, mine.start % height);
+                let rows = y..height.min(y + mine.len());
+                mine.start += rows.len();
+                let o = &self.outs[tile];
+                let src = src.data[image * src.batch_stride..].as_ptr();
+                let dst = out.get().wrapping_add(image * dst_stride + o.block * plane(to.output));
+                // SAFETY: the lengths were checked; rows and memory are this thread's.
+                unsafe { self.rows(o, rows, src, dst, memory.get().add(index * own)) };
+            }
+        });
+    }
+
+    /// Rows of the output of a tile's blocks, band by band.
+    ///
+    /// # Safety
+    /// `src` is an image, `dst` the first of the blocks' output, whose `rows` are this thread's, as is `memory`.
+    unsafe fn rows(
+        &self,
+        o: &OutTile,
+        mut rows: Range<usize>,
+        src: *const f32,
+        dst: *mut f32,
+        memory: *mut f32,
+    ) {
+        let to = &self.depthwise.shape;
+        let line = self.shape.output[1] * self.isa.block();
+        let block = self.lines * line;
+        let target = self.depthwise.target(Addend::None);
+        // The rows between that the memory holds.
+        let mut held = 0..0;
+        while !rows.is_empty() {
+            let first = self.depthwise.inputs(rows.start).start;
+            let fit = |y: &usize| self.depthwise.inputs(*y).end <= first + self.lines;
+            let end = rows.clone().take_while(fit).last().expect("a window fits") + 1;
+            let needed = first..self.depthwise.inputs(end - 1).end;
+            let kept = if held.contains(&first) { first..held.end } else { first..first };
+            // SAFETY: the memory has `lines` rows of each block, so many are needed at most.
+            unsafe {
+                for j in 0..o.count {
+                    let to = memory.add(j * block);
+                    std::ptr::copy(
+                        to.wrapping_add((first.wrapping_sub(held.start)) * line),
+                        to,
+                        kept.len() * line,
+                    );
+                }
+                let fresh = kept.end..needed.end;
+                self.expand(o, fresh, src, memory.add(kept.len() * line));
+                for j in 0..o.count {
+                    let out = to.output[0] * to.output[1] * self.isa.block();
+                    let band = Band {
+                        src: memory.add(j * block).wrapping_sub(first * line),
+                        dst: dst.wrapping_add(j * out),
+                        addend: None,
+                        block: o.block + j,
+                        rows: rows.start..end,
+                    };
+                    self.depthwise.band(&target, band);
+                }
+            }
+            held = needed;
+            rows.start = end;
+        }
+    }
+
+    /// Rows of the 1x1 convolution.
+    ///
+    /// # Safety
+    /// `src` is an image; at `dst` there is room for the rows of each block of the tile, [`Self::lines`] rows apart.
+    unsafe fn expand(&self, o: &OutTile, rows: Range<usize>, src: *const f32, dst: *mut f32) {
+        let b = self.isa.block();
+        let [height, width] = self.shape.output;
+        let bounds = self.post.activation.bounds();
+        let (lo, hi) = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        let dst_block = self.lines * width * b;
+        let all = rows.len() * width;
+        let mut finished = 0;
+        let tiles = all.div_ceil(self.kernels.len());
+        for i in 0..tiles {
+            let at = part(all, i, tiles);
+            let columns = [Column { lo: 0, hi: at.len(), offset: 0, taps: 1 }];
+            let tile = Tile {
+                src: src.wrapping_add((rows.start * width + at.start) * b),
+                weights: self.weights[o.weights..].as_ptr(),
+                dst: dst.wrapping_add(at.start * b),
+                addend: std::ptr::null(),
+                bias: self.bias[o.block * b..].as_ptr(),
+                dst_block,
+                src_block: height * width * b,
+                blocks: o.sources.len(),
+                depth: b,
+                last_depth: o.last_depth,
+                kernel: [1, 1],
+                row_begin: 0,
+                row_end: 1,
+                row_stride: 0,
+                whole_rows: true,
+                columns: &columns,
+                step: b,
+                pixels: at.len(),
+                add_before: false,
+                add_after: false,
+                lo,
+                hi,
+            };
+            let kernel = self.kernels[at.len() - 1][by_count(o.count)];
+            // SAFETY: the caller's; the tiles' pixels are within the rows.
+            unsafe { kernel(&tile) };
+            let written = at.end - finished;
+            if bounds.is_none() && (written >= FINISHED_PIXELS || at.end == all) {
+                for j in 0..o.count {
+                    let channel = (o.block + j) * b;
+                    let lanes = b.min(self.shape.out_channels - channel);
+                    let pixels = dst.wrapping_add(j * dst_block + finished * b);
+                    // SAFETY: these pixels have just been written.
+                    unsafe { self.post.finish(self.isa, pixels, None, written, channel, lanes) };
+                }
+                finished = at.end;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{
+        conv_tests::{Random, block, compare, random_shape, reference},
+        post::Activation,
+    };
+
+    #[test]
+    fn both_convolutions_on_every_instruction_set() {
+        let mut r = Random(29);
+        let mut cases = 0;
+        while cases < 150 {
+            let channels = r.of(&[1, 8, 15, 16, 17, 33, 48, 70]);
+            let mut depthwise = random_shape(&mut r, 1);
+            (depthwise.groups, depthwise.in_channels, depthwise.out_channels) =
+                (channels, channels, channels);
+            let mut expand = depthwise;
+            (expand.groups, expand.in_channels) = (1, r.of(&[1, 5, 16, 24, 40]));
+            (expand.kernel, expand.stride, expand.dilation) = ([1, 1], [1, 1], [1, 1]);
+            (expand.pad_begin, expand.output) = ([0, 0], expand.input);
+            if !fits(&expand, &depthwise) {
+                continue;
+            }
+            cases += 1;
+            let [[_, n], [_, m]] = [expand.input, depthwise.output].map(|[h, w]| [1, h * w]);
+            let window = depthwise.kernel[0] * depthwise.kernel[1];
+            let batch = expand.batch;
+            let src = r.vec(batch * expand.in_channels * n);
+            let (weights, taps) = (r.vec(channels * expand.in_channels), r.vec(channels * window));
+            let (bias, shift) = (r.vec(channels), r.vec(channels));
+            let swish = r.below(2) == 0;
+            let function = |x: f64| if swish { x / (1.0 + (-x).exp()) } else { x.clamp(0.0, 6.0) };
+            let finish = |sums: Vec<f64>, bias: &[f32], pixels: usize| -> Vec<f32> {
+                let of = |(i, x): (usize, &f64)| function(x + f64::from(bias[i / pixels % channels])) as f32;
+                sums.iter().enumerate().map(of).collect()
+            };
+            let between = finish(reference(&expand, &src, &weights), &bias, n);
+            let expected = finish(reference(&depthwise, &between, &taps), &shift, m);
+            for isa in Isa::available() {
+                let src = block(isa, &src, [batch, expand.in_channels, n]);
+                let expected = block(isa, &expected, [batch, channels, m]);
+                let post = |bias: &[f32]| PostOps {
+                    bias: Some(bias.to_vec()),
+                    sum: Sum::None,
+                    activation: if swish { Activation::Swish(1.0) } else { Activation::Clamp(0.0, 6.0) },
+                };
+                let parts = || {
+                    let first = Part { shape: expand, weights: weights[..].into(), post: post(&bias) };
+                    (first, Part { shape: depthwise, weights: taps[..].into(), post: post(&shift) })
+                };
+                let run = |both: &ExpandDepthwise, threads: usize| {
+                    let mut dst = vec![f32::NAN; expected.len()];
+                    let line = MOST_BLOCKS * isa.block() * expand.output[1];
+                    let mut scratch = vec![f32::NAN; threads * both.lines * line];
+                    let from = Blocked { data: &src, batch_stride: src.len() / batch };
+                    let batch_stride = dst.len() / batch;
+                    let to = BlockedMut { data: &mut dst, batch_stride };
+                    both.run(&mut Pool::new(threads), from, to, &mut scratch);
+                    dst.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                };
+                let (first, second) = parts();
+                let whole = run(&ExpandDepthwise::new(isa, first, second), 1);
+                let what = format!("{} {expand:?} {depthwise:?}", isa.name());
+                let floats: Vec<f32> = whole.iter().map(|x| f32::from_bits(*x)).collect();
+                compare(&what, &floats, &expected, expand.in_channels * window);
+                // Few rows at a time give the same bits.
+                let (first, second) = parts();
+                let lines = lines(isa, &expand, &depthwise, 1) + r.below(2);
+                let banded = ExpandDepthwise::in_bands(isa, first, second, lines);
+                for threads in [1, 2] {
+                    assert!(
+                        run(&banded, threads) == whole,
+                        "{what}: {threads} threads, {lines} rows: other bits"
+                    );
+                }
+            }
+        }
+    }
+}
