@@ -57,7 +57,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         }
         None => (builder.plain_of(id, value), Layout::Plain, from, taps),
     };
-    let work = Resample::new(&shape, &taps, builder.settings.threads);
+    let work = Resample::new(&shape, &taps, builder.settings.threads_of(0));
     let output = builder.new_value(&to, layout);
     let scratch = builder.scratch(work.scratch());
     builder.define(id.into(), output);

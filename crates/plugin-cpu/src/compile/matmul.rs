@@ -55,7 +55,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         batch.truncate(1);
     }
     let isa = builder.isa;
-    let work = Product::new(isa, sizes, (a_strides, b_strides), batch, builder.settings.threads);
+    let work = Product::new(isa, sizes, (a_strides, b_strides), batch, builder.settings.threads_of(0));
     let inputs = vec![builder.plain(id, a), builder.plain(id, b)];
     let output = builder.new_value(&shape, Layout::Plain);
     let scratch = builder.scratch(work.scratch());

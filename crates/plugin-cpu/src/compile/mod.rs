@@ -28,9 +28,11 @@ mod op_tests;
 mod picks;
 mod pointwise;
 mod pooling;
+mod precision;
 mod product;
 mod reduction;
 mod reference;
+mod sets;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -55,6 +57,8 @@ pub(crate) fn lower_for(
     settings: &Settings,
     shelf: &Arc<Shelf>,
 ) -> DeviceResult<Option<Plan>> {
+    let widened = precision::widened(model)?;
+    let model = widened.as_ref().unwrap_or(model);
     let order = model.topological_order()?;
     let fixed = |output: &ir::Output| {
         let ty = &output.ty;
@@ -105,7 +109,7 @@ fn node_steps(builder: &mut Builder, id: NodeId) {
             alone.or_else(|| volume::lower(builder, id))
         }
         Op::ConvolutionBackpropData(_) | Op::GroupConvolutionBackpropData(_) => {
-            deconvolution::lower(builder, id)
+            deconvolution::lower(builder, id).or_else(|| volume::lower(builder, id))
         }
         Op::MatMul(_) => product::lower(builder, id).or_else(|| matmul::lower(builder, id)),
         Op::MaxPool(_) | Op::MaxPool8(_) | Op::AvgPool(_) => {

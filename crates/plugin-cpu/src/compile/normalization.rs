@@ -140,7 +140,7 @@ pub(crate) fn local_response(builder: &mut Builder, id: NodeId) -> Option<()> {
         bias: op.bias as f32,
         reach: (op.size.max(1) - 1).min(2 * longest) / 2,
     };
-    let (isa, b, threads) = (builder.isa, builder.isa.block(), builder.settings.threads);
+    let (isa, b, threads) = (builder.isa, builder.isa.block(), builder.settings.threads_of(0));
     let exec_type = format!("lrn_{}_f32", isa.name());
     let value = builder.value(data);
     let [axis] = axes[..] else {

@@ -171,7 +171,7 @@ fn best(builder: &mut Builder, id: NodeId) -> Option<()> {
         count,
         largest: op.mode == TopKMode::Max,
         by_position: op.sort == TopKSort::Index,
-        threads: builder.settings.threads,
+        threads: builder.settings.threads_of(0),
     };
     let positions = builder.plain_value(id.output(1));
     builder.define(id.output(1), positions);

@@ -18,8 +18,11 @@ enum Reach {
     Channels,
 }
 
-/// The function that a node computes, and what of.
-fn function(builder: &Builder, id: NodeId) -> Option<(Function, Wide, Vec<(Port, Reach)>)> {
+/// A function, in which numbers, of which operands.
+type Formula = (Function, Wide, Vec<(Port, Reach)>);
+
+/// The function that a node computes.
+fn function(builder: &Builder, id: NodeId) -> Option<Formula> {
     let model = builder.model;
     let node = model.node(id);
     let ty = |i: usize| model.ty(node.inputs()[i]).element_type;

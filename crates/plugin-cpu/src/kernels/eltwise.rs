@@ -147,16 +147,17 @@ impl Chunk<'_> {
     #[inline(always)]
     unsafe fn each<S: Simd>(&self, s: S, from: *const f32, f: impl Fn(S::V, usize, usize) -> S::V) {
         let mut i = 0;
-        // SAFETY: at most what is left of `len` elements is touched.
-        unsafe {
-            while i + S::LANES <= self.len {
-                s.store(self.dst.add(i), f(s.load(from.add(i)), i, S::LANES));
-                i += S::LANES;
+        while i < self.len {
+            let n = S::LANES.min(self.len - i);
+            let whole = n == S::LANES;
+            // SAFETY: at most what is left of `len` elements is touched.
+            unsafe {
+                let x = if whole { s.load(from.add(i)) } else { s.load_first(from.add(i), n) };
+                // Called in one place only: else it would stay a function of its own, without the instruction set.
+                let y = f(x, i, n);
+                if whole { s.store(self.dst.add(i), y) } else { s.store_first(self.dst.add(i), y, n) }
             }
-            if i < self.len {
-                let n = self.len - i;
-                s.store_first(self.dst.add(i), f(s.load_first(from.add(i), n), i, n), n);
-            }
+            i += n;
         }
     }
 

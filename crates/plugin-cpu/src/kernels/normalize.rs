@@ -101,30 +101,29 @@ impl Line {
     #[inline(always)]
     unsafe fn sum<S: Simd>(&self, s: S, f: impl Fn(S::V) -> S::V) -> f32 {
         let mut sums = [s.splat(0.0); 4];
-        let whole = self.len / (4 * S::LANES) * 4;
-        // SAFETY: at most `len` elements are read.
-        unsafe {
-            for i in (0..whole).step_by(4) {
-                for (j, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.add(*sum, f(s.load(self.src.add((i + j) * S::LANES))));
-                }
-            }
-            let mut i = whole * S::LANES;
-            let mut rest = 0.0;
-            while i < self.len {
-                let n = S::LANES.min(self.len - i);
+        let mut rest = 0.0;
+        let mut i = 0;
+        while i < self.len {
+            let n = S::LANES.min(self.len - i);
+            // SAFETY: at most `len` elements are read; a vector has up to sixteen lanes.
+            unsafe {
+                let at = self.src.add(i);
+                // Called in one place only: else it would stay a function of its own, without the instruction set.
+                let y = f(if n == S::LANES { s.load(at) } else { s.load_first(at, n) });
                 if n == S::LANES {
-                    sums[0] = s.add(sums[0], f(s.load(self.src.add(i))));
+                    sums[0] = s.add(sums[0], y);
                 } else {
                     // What is beyond the end must not count, whatever `f` makes of it.
                     let mut lanes = [0.0f32; 16];
-                    s.store(lanes.as_mut_ptr(), f(s.load_first(self.src.add(i), n)));
+                    s.store(lanes.as_mut_ptr(), y);
                     rest = lanes[..n].iter().sum();
                 }
-                i += n;
             }
-            s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))) + rest
+            let [a, b, c, d] = sums;
+            sums = [b, c, d, a];
+            i += n;
         }
+        s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))) + rest
     }
 }
 
@@ -214,20 +213,26 @@ impl Kernel for Lines {
         unsafe {
             let mut shift = [s.splat(0.0); BESIDE];
             if self.norm.has_mean() {
-                let sums = self.fold(s, 0.0, |sum, x, _| s.add(sum, x));
-                shift = sums.map(|sum| s.mul(sum, s.splat(1.0 / self.len as f32)));
+                shift = self.fold(s, 0.0, |sum, x, _| s.add(sum, x));
+                for sum in &mut shift {
+                    *sum = s.mul(*sum, s.splat(1.0 / self.len as f32));
+                }
             } else if self.norm == Norm::LogSoftmax {
                 let greatest = self.fold(s, f32::NEG_INFINITY, |max, x, _| s.max(max, x));
                 let sums = self.fold(s, 0.0, |sum, x, j| s.add(sum, math::exp(s, s.sub(x, greatest[j]))));
-                shift = std::array::from_fn(|j| s.add(greatest[j], math::log(s, sums[j])));
+                for ((shift, greatest), sum) in shift.iter_mut().zip(greatest).zip(sums) {
+                    *shift = s.add(greatest, math::log(s, sum));
+                }
             }
             let mut scale = [s.splat(1.0); BESIDE];
             if self.norm.has_squares() {
-                let squares = self.fold(s, 0.0, |sum, x, j| {
+                scale = self.fold(s, 0.0, |sum, x, j| {
                     let d = s.sub(x, shift[j]);
                     s.mul_add(d, d, sum)
                 });
-                scale = squares.map(|squares| self.norm.scale(s, squares, self.len));
+                for squares in &mut scale {
+                    *squares = self.norm.scale(s, *squares, self.len);
+                }
             }
             for i in 0..self.len {
                 for j in 0..self.width.div_ceil(S::LANES) {

@@ -46,37 +46,51 @@ pub(crate) fn gather(
     });
 }
 
-/// Scatters images of `channels` in blocked layout into planes of `len` elements, each at its place in `dst`, which
-/// they fill.
-///
-/// # Panics
-/// If a plane lies outside of `dst`, or `src` is not as long as the images.
-pub(crate) fn scatter(
-    isa: Isa,
-    pool: &mut Pool,
-    src: &[f32],
-    (planes, channels, len): (&[usize], usize, usize),
-    dst: &mut [f32],
-) {
-    let b = isa.block();
-    let blocks = channels.div_ceil(b);
-    assert_eq!(src.len(), planes.len() / channels * blocks * b * len);
-    assert!(planes.iter().all(|plane| plane + len <= dst.len()));
-    let tiles = len.div_ceil(b);
-    let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for at in part(planes.len() / channels * blocks * tiles, index, count) {
-            let (image, block, first) = (at / tiles / blocks, at / tiles % blocks, at % tiles * b);
-            let pixels = b.min(len - first);
-            let from = &src[(at / tiles * len + first) * b..][..pixels * b];
-            for lane in 0..b.min(channels - block * b) {
-                let plane = planes[image * channels + block * b + lane];
-                // SAFETY: part of a plane, within `dst` as asserted; planes are distinct, so it is this thread's own.
-                let to = unsafe { std::slice::from_raw_parts_mut(out.get().add(plane + first), pixels) };
-                to.iter_mut().zip(from[lane..].iter().step_by(b)).for_each(|(to, from)| *to = *from);
+/// Where the channels of images in blocked layout go: a plane each.
+pub(crate) struct Scatter {
+    planes: Vec<usize>,
+    channels: usize,
+    len: usize,
+}
+
+impl Scatter {
+    /// `planes` says where each one starts, channel by channel, image by image; each has `len` elements.
+    ///
+    /// # Panics
+    /// If planes overlap.
+    pub(crate) fn new(planes: Vec<usize>, channels: usize, len: usize) -> Self {
+        let mut sorted = planes.clone();
+        sorted.sort_unstable();
+        assert!(sorted.windows(2).all(|pair| pair[0] + len <= pair[1]), "planes overlap");
+        Self { planes, channels, len }
+    }
+
+    /// Runs it.
+    ///
+    /// # Panics
+    /// If a plane lies outside of `dst`, or `src` is not as long as the images.
+    pub(crate) fn run(&self, isa: Isa, pool: &mut Pool, src: &[f32], dst: &mut [f32]) {
+        let Self { planes, channels, len } = self;
+        let b = isa.block();
+        let blocks = channels.div_ceil(b);
+        assert_eq!(src.len(), planes.len() / channels * blocks * b * len);
+        assert!(planes.iter().all(|plane| plane + len <= dst.len()));
+        let tiles = len.div_ceil(b);
+        let out = Shards::new(dst);
+        pool.run(&|index, count| {
+            for at in part(planes.len() / channels * blocks * tiles, index, count) {
+                let (image, block, first) = (at / tiles / blocks, at / tiles % blocks, at % tiles * b);
+                let pixels = b.min(len - first);
+                let from = &src[(at / tiles * len + first) * b..][..pixels * b];
+                for lane in 0..b.min(channels - block * b) {
+                    let plane = planes[image * channels + block * b + lane];
+                    // SAFETY: part of a plane, within `dst` as asserted, and this thread's own: planes don't overlap.
+                    let to = unsafe { std::slice::from_raw_parts_mut(out.get().add(plane + first), pixels) };
+                    to.iter_mut().zip(from[lane..].iter().step_by(b)).for_each(|(to, from)| *to = *from);
+                }
             }
-        }
-    });
+        });
+    }
 }
 
 /// An image of which a larger one takes every so many rows and columns.

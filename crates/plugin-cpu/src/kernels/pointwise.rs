@@ -275,6 +275,19 @@ fn five<T: Copy>(operands: &mut [&mut [T]], f: impl Fn(T, [T; 4]) -> T) -> bool 
     true
 }
 
+/// The last four operands, where each is one number.
+#[inline(always)]
+fn limits(operands: &[&mut [f32]]) -> Option<[f32; 4]> {
+    let first = std::array::from_fn(|i| operands[i + 1][0]);
+    let mut same = true;
+    for (operand, first) in operands[1..].iter().zip(first) {
+        for x in operand.iter() {
+            same &= *x == first;
+        }
+    }
+    same.then_some(first)
+}
+
 #[inline(always)]
 fn truth(t: bool) -> f32 {
     f32::from(u8::from(t))
@@ -352,12 +365,22 @@ impl Number for f32 {
             Function::PRelu => two(operands, |x, slope| if x < 0.0 { x * slope } else { x }),
             Function::FakeQuantize(ref quantize) => {
                 let steps = quantize.levels as f32 - 1.0;
-                five(operands, |x, [low, high, to_low, to_high]| {
-                    let scale = steps / (high - low);
-                    let y = ((x - low) * scale).round_ties_even() * ((to_high - to_low) / steps) + to_low;
+                let scales = |[low, high, to_low, to_high]: [f32; 4]| {
+                    (steps / (high - low), (to_high - to_low) * (1.0 / steps))
+                };
+                let snap = |x: f32, [low, high, to_low, to_high]: [f32; 4], (scale, step): (f32, f32)| {
+                    let y = ((x - low) * scale).round_ties_even() * step + to_low;
                     let y = if x <= low.min(high) { to_low } else { y };
                     if x > low.max(high) { to_high } else { y }
-                })
+                };
+                // Divided once where all limits are the same.
+                match limits(operands) {
+                    Some(limits) => {
+                        let scales = scales(limits);
+                        one(operands, |x| snap(x, limits, scales))
+                    }
+                    None => five(operands, |x, limits| snap(x, limits, scales(limits))),
+                }
             }
             Function::Normalize(epsilon) => {
                 let epsilon = epsilon as f32;

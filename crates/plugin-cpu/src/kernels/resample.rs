@@ -164,7 +164,10 @@ impl Kernel for Row<'_> {
 fn blend<S: Simd>(s: S, src: &[f32], rows: [(usize, f32); ROWS], count: usize, first: bool, dst: &mut [f32]) {
     let len = dst.len();
     let at = rows.map(|(at, _)| src[at * len..][..len].as_ptr());
-    let w = rows.map(|(_, weight)| s.splat(weight));
+    let mut w = [s.splat(0.0); ROWS];
+    for (w, (_, weight)) in w.iter_mut().zip(rows) {
+        *w = s.splat(weight);
+    }
     let mut i = 0;
     while i < len {
         let n = S::LANES.min(len - i);

@@ -175,12 +175,13 @@ fn products_of_what_is_computed() {
 fn transposed_convolutions() {
     for seed in 0..80 {
         let mut case = Case::new(seed);
-        let space = case.size(2);
+        let space = case.size(3);
         let groups = case.one_of(&[1, 1, 2, 5, 16]);
         let each = case.one_of(&[1, 1, 3, 8, 16]);
         let outputs = if case.below(2) == 0 { 1 } else { case.one_of(&[2, 5, 16]) };
         let batch = case.size(2);
-        let shape = [&[batch, groups * each][..], &case.shape(space, 7)].concat();
+        let shape =
+            [&[batch, groups * each][..], &case.shape(space, if space == 3 { 5 } else { 7 })].concat();
         let kernel = case.shape(space, 4);
         let strides = case.shape(space, 3);
         let dilations = case.shape(space, 2);
@@ -289,4 +290,42 @@ fn volumes() {
         }
         case.check(&format!("seed {seed}"));
     }
+}
+
+#[test]
+fn half_precision_is_computed_in_f32() {
+    let mut case = Case::new(1);
+    let x = case.data(ElementType::F16, &[1, 5, 4, 4]);
+    // Of whole numbers sums are exact in half precision too.
+    let weights = |case: &mut Case, shape: &[usize]| -> Port {
+        let count = shape.iter().product();
+        let numbers: Vec<f64> = (0..count).map(|_| case.below(2) as f64).collect();
+        let tensor = Tensor::from_f64s(ElementType::F16, shape, &numbers).unwrap();
+        case.0.model.add_constant("w", tensor).into()
+    };
+    let (kernel, bias) = (weights(&mut case, &[20, 5, 1, 1]), weights(&mut case, &[1, 20, 1, 1]));
+    let op = Convolution {
+        strides: vec![1; 2],
+        pads_begin: vec![0; 2],
+        pads_end: vec![0; 2],
+        dilations: vec![1; 2],
+        auto_pad: AutoPad::Explicit,
+    };
+    let y = case.0.add(op, &[x, kernel]);
+    let y = case.0.binary(BinaryKind::Add, y, bias);
+    let y = case.op(Unary::Relu, &[y]);
+    let axes = case.0.integers(&[2, 3]);
+    let y = case.0.add(Reduce { kind: ReduceKind::Max, keep_dims: false }, &[y, axes]);
+    let dense = weights(&mut case, &[1, 20]);
+    let stored = case.0.add(Convert::to(ElementType::F32), &[dense]);
+    let y = case.0.binary(BinaryKind::Maximum, y, dense);
+    case.0.result(y);
+    let wide = case.0.add(Convert::to(ElementType::F32), &[y]);
+    let wide = case.0.binary(BinaryKind::Add, wide, stored);
+    case.0.result(wide);
+    let half = case.0.add(Convert::to(ElementType::F16), &[wide]);
+    case.0.result(half);
+    case.0.result(x);
+    let kernels = case.check("half");
+    assert!(kernels.iter().any(|row| row.exec_type.starts_with("direct_1x1")), "{kernels:?}");
 }
