@@ -279,6 +279,7 @@ const STEP: usize = 2 << 10;
 type Recent = (Vec<Vec<usize>>, Option<Arc<Plan>>);
 
 /// The plans of one model.
+#[expect(clippy::large_enum_variant, reason = "there is one a model")]
 pub(crate) enum Plans {
     /// All shapes are known.
     Fixed(Arc<Plan>),

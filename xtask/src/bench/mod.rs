@@ -191,11 +191,11 @@ fn onnx(network: &Network) -> Option<PathBuf> {
         ensure!(path.is_file(), "no file came out");
         Ok(())
     };
-    if !path.is_file() {
-        if let Err(error) = make() {
-            eprintln!("{}: no ONNX file: {error:#}", network.name);
-            return None;
-        }
+    if !path.is_file()
+        && let Err(error) = make()
+    {
+        eprintln!("{}: no ONNX file: {error:#}", network.name);
+        return None;
     }
     Some(path)
 }

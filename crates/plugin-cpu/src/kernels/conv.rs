@@ -545,42 +545,46 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Addend and activation of one vector of pixels, whose bias is in already. `channel` is that of the first lane,
-    /// `lanes` how many lanes are channels; the others come out zero.
+    /// Stores the first `n` pixels of a row of one block, whose bias is in already, with addend and activation.
+    /// `channel` is that of the first lane, `lanes` how many lanes are channels.
     ///
     /// # Safety
-    /// A vector can be read at `addend`, which is there if [`Sum`] has one.
+    /// `n` pixels can be written at `dst`, and read at `addend`, which is there if [`Sum`] has one.
     #[inline(always)]
-    pub(super) unsafe fn apply<S: Simd>(
+    pub(super) unsafe fn store<S: Simd, const M: usize>(
         &self,
-        s: S,
-        mut x: S::V,
+        (s, isa): (S, Isa),
+        row: [S::V; M],
+        n: usize,
+        dst: *mut f32,
         addend: Option<*const f32>,
-        channel: usize,
-        lanes: usize,
-    ) -> S::V {
-        // SAFETY: the caller's.
-        let addend = addend.map(|addend| unsafe { s.load(addend) });
-        if let (Sum::BeforeActivation, Some(addend)) = (self.post.sum, addend) {
-            x = s.add(x, addend);
-        }
-        x = match self.bounds {
-            Some((lo, hi)) => s.min(s.splat(hi), s.max(s.splat(lo), x)),
-            None => self.post.activation.vector(s, x, channel),
+        [channel, lanes]: [usize; 2],
+    ) {
+        let in_place = matches!(self.addend, Addend::Output);
+        let (lo, hi) = self.bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        // What the output holds is overwritten, so that goes into the sum whatever comes after.
+        let (before, after) = match self.bounds {
+            Some(_) => (self.post.sum == Sum::BeforeActivation, self.post.sum == Sum::AfterActivation),
+            None => (in_place, false),
         };
-        if let (Sum::AfterActivation, Some(addend)) = (self.post.sum, addend) {
-            x = s.add(x, addend);
+        for (j, mut x) in row.into_iter().enumerate().take(n) {
+            // SAFETY: the caller's.
+            unsafe {
+                let sum = addend.filter(|_| before || after).map(|a| s.load(a.add(j * S::LANES)));
+                if let (true, Some(sum)) = (before, sum) {
+                    x = s.add(x, sum);
+                }
+                x = s.min(s.splat(hi), s.max(s.splat(lo), x));
+                if let (true, Some(sum)) = (after, sum) {
+                    x = s.add(x, sum);
+                }
+                s.store(dst.add(j * S::LANES), x);
+            }
         }
-        if lanes < S::LANES && self.bounds.is_none() {
-            // What is beyond the last channel stays zero whatever the function makes of it.
-            let mut all = [0.0; 16];
-            // SAFETY: a vector has at most 16 lanes.
-            return unsafe {
-                s.store(all.as_mut_ptr(), x);
-                s.load_first(all.as_ptr(), lanes)
-            };
+        if self.bounds.is_none() {
+            // SAFETY: the caller's.
+            unsafe { self.post.finish(isa, dst, addend.filter(|_| !in_place), n, channel, lanes) };
         }
-        x
     }
 
     /// Runs a kernel on a tile that stands at `place` of its image, and what follows.

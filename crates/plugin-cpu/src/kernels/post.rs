@@ -142,25 +142,6 @@ impl Activation {
     }
 }
 
-impl Activation {
-    /// The function of one vector, whose first lane is of `channel`.
-    #[inline(always)]
-    pub(super) fn vector<S: Simd>(&self, s: S, mut x: S::V, channel: usize) -> S::V {
-        self.each(s, channel, One::<S>(&mut x));
-        x
-    }
-}
-
-/// A single vector.
-struct One<'a, S: Simd>(&'a mut S::V);
-
-impl<S: Simd> Each<S> for One<'_, S> {
-    #[inline(always)]
-    fn run(self, f: impl Fn(S::V, usize) -> S::V) {
-        *self.0 = f(*self.0, 0);
-    }
-}
-
 /// A loop over vectors that a function is put into.
 pub(super) trait Each<S: Simd> {
     /// Runs it with a function of a vector and of the channels between the loop's first and the vector's first.

@@ -767,15 +767,14 @@ impl Outputs<'_> {
                         }
                     }
                     for i in 0..M.min(height - y) {
-                        let row = T::output(s, half[i]);
+                        let mut row = T::output(s, half[i]);
                         for j in 0..M {
-                            if j < width - x {
-                                let at = (i * width + j) * S::LANES;
-                                let v = s.add(row[j], bias);
-                                let v = stage.target.apply(s, v, addend.map(|a| a.add(at)), channel, lanes);
-                                s.store(dst.add(at), v);
-                            }
+                            row[j] = s.add(row[j], bias);
                         }
+                        let at = i * width * S::LANES;
+                        let (dst, addend) = (dst.add(at), addend.map(|a| a.add(at)));
+                        let n = M.min(width - x);
+                        stage.target.store((s, cut.isa), row, n, dst, addend, [channel, lanes]);
                     }
                 }
             }
