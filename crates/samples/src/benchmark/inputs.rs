@@ -209,16 +209,16 @@ fn assign(ports: &[PortInfo], given: &[String]) -> Result<Vec<Files>> {
     let mut files: Vec<Files> = ports.iter().map(|_| Files::None).collect();
     for argument in given {
         // Names hold colons themselves, as in `x:0`: the longest that an input goes by.
-        let splits = argument.match_indices([':', '=']).filter_map(|(at, _)| {
+        let mut splits = argument.match_indices([':', '=']).filter_map(|(at, _)| {
             let input = ports.iter().position(|port| port.is_called(&argument[..at]))?;
             Some((input, &argument[at + 1..]))
         });
-        let named = splits.last();
+        let named = splits.next_back();
         let path = Path::new(named.map_or(argument.as_str(), |(_, path)| path));
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         if extension == "npz" && named.is_none() {
             for (place, array) in
-                files.iter_mut().zip(arrays::assign(ports, arrays::read(&[argument.clone()])?)?)
+                files.iter_mut().zip(arrays::assign(ports, arrays::read(std::slice::from_ref(argument))?)?)
             {
                 *place = Files::Array(array);
             }
