@@ -126,14 +126,15 @@ fn time_and_iterations_limit_a_run() {
 #[test]
 fn shapes_come_from_flags() {
     assert!(short("").contains("Model batch size: 2"));
-    let text = run("-shape [7,8,8,1] -niter 4").unwrap();
+    let text = run("-shape [7,8,8,1] -niter 400").unwrap();
     assert!(text.contains("Model batch size: 7") && text.contains("inference only mode"), "{text}");
     let (duration, fps) = (number(&text, "Duration:"), number(&text, "Throughput:"));
-    assert!((fps * duration / 1e3 - 28.0).abs() < 0.5, "{text}");
-    let named = run("-shape input[?,8,8,1] -data_shape [3,8,8,1][5,8,8,1] -nireq 1 -niter 4").unwrap();
+    // The duration is rounded to 10 us.
+    assert!((fps * duration / 1e3 / 2800.0 - 1.0).abs() < 0.02, "{text}");
+    let named = run("-shape input[?,8,8,1] -data_shape [3,8,8,1][5,8,8,1] -nireq 1 -niter 400").unwrap();
     assert!(named.contains("full mode"), "{named}");
     let (duration, fps) = (number(&named, "Duration:"), number(&named, "Throughput:"));
-    assert!((fps * duration / 1e3 - 16.0).abs() < 0.5, "{named}");
+    assert!((fps * duration / 1e3 / 1600.0 - 1.0).abs() < 0.02, "{named}");
     let layout = run("-shape [?,8,8,1] -layout [HWNC] -niter 1 -data_shape [2,8,8,1]").unwrap();
     assert!(layout.contains("Model batch size: 8"), "{layout}");
 }
@@ -158,7 +159,7 @@ fn files_fill_the_inputs() {
     assert!(text.contains("from 1 file(s)"), "{text}");
     // Arrays bring their shape; the file holds the expected answers too.
     let text = run("-shape [?,8,8,1] -niter 1 -nireq 1 -i expected.npz").unwrap();
-    assert!(number(&text, "Throughput:") * number(&text, "Duration:") / 1e3 > 99.0, "{text}");
+    assert!(number(&text, "Throughput:") * number(&text, "Duration:") / 1e3 > 80.0, "{text}");
     std::fs::write(&raw, [0u8; 77]).unwrap();
     fails(
         &format!("-b 2 -niter 1 -i {}", raw.display()),
