@@ -7,11 +7,13 @@ mod activation;
 mod axes;
 mod binary;
 mod block;
+mod boxes;
 mod concat;
 mod convert;
 mod convolution;
 mod cumulative;
 mod custom;
+mod detection;
 mod elements;
 mod float_class;
 mod floats;
@@ -24,9 +26,12 @@ mod movement;
 mod normalization;
 mod pad;
 mod pooling;
+mod prior_box;
+mod proposal;
 mod quantize;
 mod reduce;
 mod reshape;
+mod roi;
 mod select;
 mod slice;
 mod softmax;
@@ -44,6 +49,7 @@ pub use convert::*;
 pub use convolution::*;
 pub use cumulative::*;
 pub use custom::*;
+pub use detection::*;
 pub use float_class::*;
 pub use gather::*;
 pub use generate::*;
@@ -54,9 +60,12 @@ pub use movement::*;
 pub use normalization::*;
 pub use pad::*;
 pub use pooling::*;
+pub use prior_box::*;
+pub use proposal::*;
 pub use quantize::*;
 pub use reduce::*;
 pub use reshape::*;
+pub use roi::*;
 pub use select::*;
 pub use slice::*;
 pub use softmax::*;
@@ -528,6 +537,23 @@ ops! {
         "Interpolate" 11 => Interpolate::new(InterpolateForm::SizesOrScales);
     }
     FakeQuantize { "FakeQuantize" 1 => FakeQuantize::default(); "FakeQuantize" 13 => FakeQuantize::default(); }
+
+    // Detectors
+    PriorBox {
+        "PriorBox" 1 => PriorBox { min_max_aspect_ratios_order: None, ..PriorBox::default() };
+        "PriorBox" 8 => PriorBox::default();
+    }
+    PriorBoxClustered { "PriorBoxClustered" 1 => PriorBoxClustered::default(); }
+    DetectionOutput {
+        "DetectionOutput" 1 => DetectionOutput { num_classes: Some(1), ..DetectionOutput::default() };
+        "DetectionOutput" 8 => DetectionOutput::default();
+    }
+    Proposal {
+        "Proposal" 1 => Proposal { gives_scores: false, ..Proposal::default() };
+        "Proposal" 4 => Proposal::default();
+    }
+    RoiPooling { "ROIPooling" 2 => RoiPooling::default(); }
+    PsRoiPooling { "PSROIPooling" 1 => PsRoiPooling::default(); }
 }
 
 /// The newest op set that IR files name.
