@@ -1,5 +1,6 @@
-//! Boxes: their overlaps, and the best of those that overlap.
+//! Boxes: their overlaps, the best of those that overlap, and what lies under them.
 
+use super::OpError;
 use crate::Tensor;
 
 /// Left, top, right, bottom.
@@ -48,4 +49,64 @@ pub(crate) fn suppress(
 /// Elements in the precision in which boxes are compared.
 pub(crate) fn singles(tensor: &Tensor) -> Vec<f32> {
     tensor.to_f64s().into_iter().map(|v| v as f32).collect()
+}
+
+/// Feature maps.
+pub(crate) struct Maps {
+    elements: Vec<f32>,
+    images: usize,
+    pub(crate) channels: usize,
+    /// Height and width.
+    pub(crate) sizes: [usize; 2],
+}
+
+impl Maps {
+    pub(crate) fn new(tensor: &Tensor) -> Self {
+        let shape = tensor.shape();
+        Self { elements: singles(tensor), images: shape[0], channels: shape[1], sizes: [shape[2], shape[3]] }
+    }
+
+    /// An image that a region names.
+    pub(crate) fn image(&self, number: i64) -> Result<usize, OpError> {
+        let image = usize::try_from(number).ok().filter(|image| *image < self.images);
+        image.ok_or_else(|| {
+            OpError::value(format!("a region is of image {number}, of {} images", self.images))
+        })
+    }
+
+    /// An image that a region names by a number among its own.
+    pub(crate) fn image_of(&self, number: f32) -> Result<usize, OpError> {
+        self.image(if number.is_nan() { -1 } else { number as i64 })
+    }
+
+    pub(crate) fn map(&self, image: usize, channel: usize) -> &[f32] {
+        let area = self.sizes[0] * self.sizes[1];
+        &self.elements[(image * self.channels + channel) * area..][..area]
+    }
+
+    /// The element between those of a map; `None` outside.
+    pub(crate) fn interpolated(&self, map: &[f32], [y, x]: [f32; 2]) -> Option<f32> {
+        let (last_row, last_column) = (self.sizes[0].checked_sub(1)?, self.sizes[1].checked_sub(1)?);
+        if !((0.0..=last_row as f32).contains(&y) && (0.0..=last_column as f32).contains(&x)) {
+            return None;
+        }
+        let (top, left) = (y.floor() as usize, x.floor() as usize);
+        let (bottom, right) = ((y.ceil() as usize).min(last_row), (x.ceil() as usize).min(last_column));
+        let (down, across) = (y - top as f32, x - left as f32);
+        let row = |row: usize| {
+            let (a, b) = (map[row * self.sizes[1] + left], map[row * self.sizes[1] + right]);
+            a + (b - a) * across
+        };
+        Some(row(top) + (row(bottom) - row(top)) * down)
+    }
+
+    /// The same, where elements reach one further; 0 beyond.
+    pub(crate) fn sampled(&self, map: &[f32], place: [f32; 2]) -> f32 {
+        let reach = |k: usize| (-1.0..=self.sizes[k] as f32).contains(&place[k]);
+        if !reach(0) || !reach(1) {
+            return 0.0;
+        }
+        let inner = [0, 1].map(|k| place[k].max(0.0).min(self.sizes[k] as f32 - 1.0));
+        self.interpolated(map, inner).unwrap_or(0.0)
+    }
 }

@@ -11,6 +11,7 @@ mod boxes;
 mod concat;
 mod convert;
 mod convolution;
+mod ctc;
 mod cumulative;
 mod custom;
 mod detection;
@@ -19,6 +20,8 @@ mod float_class;
 mod floats;
 mod gather;
 mod generate;
+mod grid_sample;
+mod grn;
 mod interpolate;
 mod io;
 mod matmul;
@@ -29,17 +32,21 @@ mod pooling;
 mod prior_box;
 mod proposal;
 mod quantize;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod roi;
+mod roi_align;
 mod select;
 mod slice;
 mod softmax;
+mod suppression;
 #[cfg(test)]
 mod testing;
 mod topk;
 mod unary;
 mod window;
+mod yolo;
 
 pub use activation::*;
 pub use binary::*;
@@ -47,12 +54,15 @@ pub use block::*;
 pub use concat::*;
 pub use convert::*;
 pub use convolution::*;
+pub use ctc::*;
 pub use cumulative::*;
 pub use custom::*;
 pub use detection::*;
 pub use float_class::*;
 pub use gather::*;
 pub use generate::*;
+pub use grid_sample::*;
+pub use grn::*;
 pub use interpolate::*;
 pub use io::*;
 pub use matmul::*;
@@ -63,18 +73,22 @@ pub use pooling::*;
 pub use prior_box::*;
 pub use proposal::*;
 pub use quantize::*;
+pub use recurrent::*;
 pub use reduce::*;
 pub use reshape::*;
 pub use roi::*;
+pub use roi_align::*;
 pub use select::*;
 pub use slice::*;
 pub use softmax::*;
+pub use suppression::*;
 pub use topk::*;
 pub use unary::*;
 pub use window::Window;
+pub use yolo::*;
 
 use crate::{
-    ElementType, Interval, PartialShape, Tensor, TensorError,
+    Dim, ElementType, Interval, PartialShape, Tensor, TensorError,
     attribute::{Visit, Visitor},
 };
 use std::fmt;
@@ -182,6 +196,15 @@ impl<'a> Inputs<'a> {
     /// The shape of input `i`.
     pub fn shape(&self, i: usize) -> &'a PartialShape {
         &self.0[i].ty.shape
+    }
+
+    /// The dimensions of input `i`, called `what`, which must fit `expected`: what is known from both.
+    pub fn fit(&self, i: usize, expected: &[Dim], what: &str) -> Result<Vec<Dim>, OpError> {
+        let (found, expected) = (self.shape(i), PartialShape::new(expected.iter().copied()));
+        let both = found.intersect(&expected);
+        let dims = both.as_ref().and_then(|shape| shape.dims());
+        let fail = || OpError::shape(format!("{what} are {found}, expected {expected}"));
+        Ok(dims.ok_or_else(fail)?.to_vec())
     }
 
     /// The number of elements of input `i`, when it is known.
@@ -489,6 +512,7 @@ ops! {
     Mvn { "MVN" 6 => Mvn::default(); }
     /// Mean-variance normalisation over the spatial axes, or those and the channels.
     MvnSpatial { "MVN" 2 => MvnSpatial::default(); }
+    Grn { "GRN" 1 => Grn::default(); }
     NormalizeL2 { "NormalizeL2" 1 => NormalizeL2::default(); }
     BatchNormInference {
         "BatchNormInference" 1 => BatchNormInference { epsilon: 0.0, data_input: 2 };
@@ -554,6 +578,34 @@ ops! {
     }
     RoiPooling { "ROIPooling" 2 => RoiPooling::default(); }
     PsRoiPooling { "PSROIPooling" 1 => PsRoiPooling::default(); }
+    RoiAlign {
+        "ROIAlign" 3 => RoiAlign::new(None);
+        "ROIAlign" 9 => RoiAlign::new(Some(AlignedMode::Asymmetric));
+    }
+    GridSample { "GridSample" 9 => GridSample::default(); }
+    RegionYolo { "RegionYolo" 1 => RegionYolo::default(); }
+    ReorgYolo { "ReorgYolo" 2 => ReorgYolo::default(); }
+    NonMaxSuppression {
+        "NonMaxSuppression" 1 => NonMaxSuppression::new(None, SelectionForm::Filled);
+        "NonMaxSuppression" 3 => NonMaxSuppression::new(Some(ElementType::I64), SelectionForm::Filled);
+        "NonMaxSuppression" 4 => NonMaxSuppression::new(Some(ElementType::I64), SelectionForm::Filled);
+        "NonMaxSuppression" 5 => NonMaxSuppression::new(Some(ElementType::I64), SelectionForm::Counted);
+        "NonMaxSuppression" 9 => NonMaxSuppression::new(Some(ElementType::I64), SelectionForm::Counted);
+    }
+
+    // Sequences
+    RecurrentCell {
+        "LSTMCell" 4 => RecurrentCell::new(CellKind::Lstm);
+        "GRUCell" 3 => RecurrentCell::new(CellKind::Gru { linear_before_reset: false });
+        "RNNCell" 1 => RecurrentCell::new(CellKind::Rnn);
+    }
+    RecurrentSequence {
+        "LSTMSequence" 5 => RecurrentSequence::new(CellKind::Lstm);
+        "GRUSequence" 5 => RecurrentSequence::new(CellKind::Gru { linear_before_reset: false });
+        "RNNSequence" 5 => RecurrentSequence::new(CellKind::Rnn);
+    }
+    CtcGreedyDecoder { "CTCGreedyDecoder" 1 => CtcGreedyDecoder::default(); }
+    CtcGreedyDecoderSeqLen { "CTCGreedyDecoderSeqLen" 6 => CtcGreedyDecoderSeqLen::default(); }
 }
 
 /// The newest op set that IR files name.

@@ -103,23 +103,17 @@ impl Operator for Proposal {
             ));
         }
         let anchors = Dim::dim(self.ratio.len()) * Dim::dim(self.scale.len());
-        let grid = |channels: Dim| PartialShape::new([Dim::ANY_DIM, channels, Dim::ANY_DIM, Dim::ANY_DIM]);
-        let scores = known(inputs, 0, &grid(anchors * Dim::exactly(2)), "the scores")?;
-        let changes = known(inputs, 1, &grid(anchors * Dim::exactly(4)), "the changes of anchors")?;
-        for axis in [0, 2, 3] {
-            if scores[axis].intersect(changes[axis]).is_none() {
-                let (a, b) = (inputs.shape(0), inputs.shape(1));
-                return Err(OpError::shape(format!("the scores are {a}, the changes of anchors {b}")));
-            }
-        }
+        let any = Dim::ANY_DIM;
+        let scores = inputs.fit(0, &[any, anchors * Dim::exactly(2), any, any], "the scores")?;
+        let grid = [scores[0], anchors * Dim::exactly(4), scores[2], scores[3]];
+        let changes = inputs.fit(1, &grid, "the changes of anchors")?;
         let image = inputs.shape(2);
         let sizes = [&[3][..], &[4], &[1, 3], &[1, 4]];
         if !sizes.iter().any(|sizes| image.admits(sizes)) {
             let message = format!("the image is {image}, expected height, width and one or two scales");
             return Err(OpError::shape(message));
         }
-        let batch = scores[0].intersect(changes[0]).unwrap_or(Dim::ANY_DIM);
-        let rows = batch * Dim::dim(self.post_nms_topn);
+        let rows = changes[0] * Dim::dim(self.post_nms_topn);
         let mut types = vec![PortType::new(ty, PartialShape::new([rows, Dim::exactly(5)]))];
         if self.gives_scores {
             types.push(PortType::new(ty, PartialShape::new([rows])));
@@ -190,15 +184,6 @@ impl Operator for Proposal {
         }
         Ok(outputs)
     }
-}
-
-/// The dimensions of input `i`, which must fit `expected`.
-fn known(inputs: &Inputs, i: usize, expected: &PartialShape, what: &str) -> Result<Vec<Dim>, OpError> {
-    let found = inputs.shape(i);
-    let both = found.intersect(expected);
-    let dims = both.as_ref().and_then(|shape| shape.dims());
-    let fail = || OpError::shape(format!("{what} are {found}, expected {expected}"));
-    Ok(dims.ok_or_else(fail)?.to_vec())
 }
 
 impl Proposal {

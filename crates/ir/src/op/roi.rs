@@ -1,6 +1,11 @@
 //! Regions of feature maps, pooled to one size.
 
-use super::{Inputs, OpError, Operator, PortType, boxes::singles, floats::zeros, output_shapes};
+use super::{
+    Inputs, OpError, Operator, PortType,
+    boxes::{Maps, singles},
+    floats::zeros,
+    output_shapes,
+};
 use crate::{
     Dim, PartialShape, Tensor,
     attribute::{Visit, Visitor, text_enum},
@@ -52,8 +57,8 @@ impl Operator for RoiPooling {
     fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
         inputs.expect(2..=2)?;
         let ty = inputs.same_element_type(0..2)?;
-        let [_, channels, ..] = maps(inputs)?;
-        let dims = [regions(inputs)?, channels, Dim::dim(self.pooled_h), Dim::dim(self.pooled_w)];
+        let (channels, regions) = inferred(inputs)?;
+        let dims = [regions, channels, Dim::dim(self.pooled_h), Dim::dim(self.pooled_w)];
         Ok(vec![PortType::new(ty, PartialShape::new(dims))])
     }
 
@@ -63,7 +68,7 @@ impl Operator for RoiPooling {
         let mut y = zeros(&shape)?;
         let mut slots = y.chunks_exact_mut((self.pooled_h * self.pooled_w).max(1));
         for region in singles(&inputs[1]).chunks_exact(5) {
-            let image = maps.image(region[0])?;
+            let image = maps.image_of(region[0])?;
             for channel in 0..maps.channels {
                 let map = maps.map(image, channel);
                 let bins = slots.next().into_iter().flatten().enumerate();
@@ -112,69 +117,11 @@ impl RoiPooling {
     }
 }
 
-/// Number, channels and sizes of feature maps.
-fn maps(inputs: &Inputs) -> Result<[Dim; 4], OpError> {
-    let shape = inputs.shape(0);
-    match shape.dims() {
-        None => Ok([Dim::ANY_DIM; 4]),
-        Some(dims) => {
-            let fail = |_| OpError::shape(format!("the feature maps are {shape}, expected [N,C,H,W]"));
-            dims.try_into().map_err(fail)
-        }
-    }
-}
-
-/// The number of regions.
-fn regions(inputs: &Inputs) -> Result<Dim, OpError> {
-    let expected = PartialShape::new([Dim::ANY_DIM, Dim::exactly(5)]);
-    let fail = || OpError::shape(format!("the regions are {}, expected rows of 5 numbers", inputs.shape(1)));
-    let both = inputs.shape(1).intersect(&expected).ok_or_else(fail)?;
-    Ok(both.dims().map_or(Dim::ANY_DIM, |dims| dims[0]))
-}
-
-/// Feature maps.
-struct Maps {
-    elements: Vec<f32>,
-    images: usize,
-    channels: usize,
-    /// Height and width.
-    sizes: [usize; 2],
-}
-
-impl Maps {
-    fn new(tensor: &Tensor) -> Self {
-        let shape = tensor.shape();
-        Self { elements: singles(tensor), images: shape[0], channels: shape[1], sizes: [shape[2], shape[3]] }
-    }
-
-    /// The image that a region names.
-    fn image(&self, number: f32) -> Result<usize, OpError> {
-        let image = number as i64;
-        let found = usize::try_from(image).ok().filter(|image| *image < self.images);
-        let fail = || OpError::value(format!("a region is of image {number}, of {} images", self.images));
-        found.filter(|_| !number.is_nan()).ok_or_else(fail)
-    }
-
-    fn map(&self, image: usize, channel: usize) -> &[f32] {
-        let area = self.sizes[0] * self.sizes[1];
-        &self.elements[(image * self.channels + channel) * area..][..area]
-    }
-
-    /// The element between those of a map; `None` outside.
-    fn interpolated(&self, map: &[f32], [y, x]: [f32; 2]) -> Option<f32> {
-        let (last_row, last_column) = (self.sizes[0].checked_sub(1)?, self.sizes[1].checked_sub(1)?);
-        if !((0.0..=last_row as f32).contains(&y) && (0.0..=last_column as f32).contains(&x)) {
-            return None;
-        }
-        let (top, left) = (y.floor() as usize, x.floor() as usize);
-        let (bottom, right) = ((y.ceil() as usize).min(last_row), (x.ceil() as usize).min(last_column));
-        let (down, across) = (y - top as f32, x - left as f32);
-        let row = |row: usize| {
-            let (a, b) = (map[row * self.sizes[1] + left], map[row * self.sizes[1] + right]);
-            a + (b - a) * across
-        };
-        Some(row(top) + (row(bottom) - row(top)) * down)
-    }
+/// The channels of the feature maps and the number of regions.
+fn inferred(inputs: &Inputs) -> Result<(Dim, Dim), OpError> {
+    let maps = inputs.fit(0, &[Dim::ANY_DIM; 4], "the feature maps")?;
+    let regions = inputs.fit(1, &[Dim::ANY_DIM, Dim::exactly(5)], "the regions")?;
+    Ok((maps[1], regions[0]))
 }
 
 text_enum! {
@@ -236,7 +183,7 @@ impl Operator for PsRoiPooling {
     fn infer(&self, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
         inputs.expect(2..=2)?;
         let ty = inputs.same_element_type(0..2)?;
-        let [_, channels, ..] = maps(inputs)?;
+        let (channels, regions) = inferred(inputs)?;
         let (sides, what) = match self.mode {
             PsRoiMode::Average => ([self.group_size; 2], "group_size squared"),
             PsRoiMode::Bilinear => ([self.spatial_bins_x, self.spatial_bins_y], "the spatial bins"),
@@ -249,7 +196,7 @@ impl Operator for PsRoiPooling {
             return Err(OpError::shape(message));
         }
         let group = Dim::dim(self.group_size);
-        let dims = [regions(inputs)?, Dim::dim(self.output_dim), group, group];
+        let dims = [regions, Dim::dim(self.output_dim), group, group];
         Ok(vec![PortType::new(ty, PartialShape::new(dims))])
     }
 
@@ -259,7 +206,7 @@ impl Operator for PsRoiPooling {
         let mut y = zeros(&shape)?;
         let mut slots = y.iter_mut();
         for region in singles(&inputs[1]).chunks_exact(5) {
-            let image = maps.image(region[0])?;
+            let image = maps.image_of(region[0])?;
             for channel in 0..self.output_dim {
                 for i in 0..self.group_size * self.group_size {
                     let bin = [i / self.group_size, i % self.group_size];
