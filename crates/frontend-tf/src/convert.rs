@@ -6,12 +6,12 @@ use crate::{
     custom, dropout,
     fold::Folder,
     graph::{Graph, Port, is_learning_phase, is_variable},
-    input::{InputSpec, Options, Place, frozen_tensor},
+    input::{InputSpec, Options},
     op,
     scope::{Problem, Scope},
     tensor,
 };
-use ir::{ElementType, Model, NodeId, PartialShape, Tensor, op::PortType};
+use ir::{ElementType, Model, NodeId, PartialShape, Tensor, cut::Place, op::PortType};
 use std::collections::{HashMap, HashSet};
 
 /// Converts a frozen graph to a model that computes what the graph computes, in the graph's own layout.
@@ -400,7 +400,7 @@ impl Converter<'_> {
                         });
                         let own = ty.shape.sizes().filter(|_| spec.shape.is_none());
                         let sizes = sizes.transpose()?.or(own);
-                        let value = frozen_tensor(value, ty.element_type, sizes).map_err(fail)?;
+                        let value = value.tensor(ty.element_type, sizes).map_err(fail)?;
                         self.model.add_constant(name, value).into()
                     }
                     None => {

@@ -18,14 +18,13 @@ mod read;
 mod scope;
 pub mod tensor;
 mod text;
-mod unsupported;
 
 pub use convert::{convert, inputs};
 pub use error::{Error, VariableError};
 pub use freeze::{FreezeOptions, freeze};
 pub use graph::{Graph, Port, split_port};
 pub use input::{FrozenValue, InputSpec, Options};
+pub use ir::unsupported::{Unsupported, UnsupportedNode, UnsupportedOp};
 pub use proto::GraphDef;
 pub use read::{Encoding, GraphFile, encode_graph, parse_graph, read_graph};
 pub use text::TextError;
-pub use unsupported::{Unsupported, UnsupportedNode, UnsupportedOp};

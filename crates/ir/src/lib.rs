@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod attribute;
+pub mod cut;
 pub mod device;
 mod element;
 mod evaluate;
@@ -22,6 +23,7 @@ mod model;
 pub mod op;
 pub mod shape;
 mod tensor;
+pub mod unsupported;
 
 pub use bytes::Bytes;
 pub use element::{Element, ElementType};

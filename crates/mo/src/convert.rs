@@ -1,7 +1,7 @@
 //! From a framework's files to an IR: the way of the data.
 
 use crate::{
-    Error, Source,
+    Error, Framework, Source, caffe,
     grammar::{ChannelValues, LayoutSpec},
     output::OutputFolder,
 };
@@ -92,18 +92,21 @@ impl fmt::Display for Stage {
 /// Converts a network and writes the IR. Nothing is left behind when it fails. `stage` hears how far it is.
 pub fn convert(request: &Request, stage: &mut dyn FnMut(Stage)) -> Result<Converted, Error> {
     let folder = OutputFolder::open(&request.output_dir)?;
-    stage(Stage::Read);
-    let graph = frozen_graph(request)?;
-    stage(Stage::Convert);
-    let mut model = model_of(&graph, request)?;
-    // Weights are views of the file from here on; the rest of the graph is not needed any more.
-    drop(graph);
+    let (mut model, mut warnings) = match request.source.framework() {
+        Framework::Caffe => caffe::load(request, stage)?,
+        Framework::TensorFlow => {
+            stage(Stage::Read);
+            let graph = frozen_graph(request)?;
+            stage(Stage::Convert);
+            // Weights are views of the file from here on; the rest of the graph is not needed any more.
+            (model_of(&graph, request)?, Vec::new())
+        }
+    };
     set_batch(&mut model, request)?;
     preprocess(&mut model, request)?;
     stage(Stage::Optimize);
     let skip = if request.fuse { Vec::new() } else { vec!["fuse linear chains".to_owned()] };
     optimizer::optimize(&mut model, &optimizer::Options { skip })?;
-    let mut warnings = Vec::new();
     if request.compress_to_fp16 {
         stage(Stage::Compress);
         let report = quantize::to_fp16(&mut model, &quantize::Options::default())?;

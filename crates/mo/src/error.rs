@@ -10,6 +10,9 @@ pub enum Error {
     /// The graph could not be read, frozen or converted.
     #[error(transparent)]
     Graph(#[from] frontend_tf::Error),
+    /// The Caffe network could not be read or converted.
+    #[error(transparent)]
+    Caffe(#[from] frontend_caffe::Error),
     /// The checkpoint could not be read.
     #[error(transparent)]
     Checkpoint(#[from] frontend_keras_ckpt::Error),

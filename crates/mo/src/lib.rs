@@ -10,6 +10,7 @@
 //! `ir` writes.
 #![forbid(unsafe_code)]
 
+mod caffe;
 pub mod command;
 mod convert;
 mod error;
@@ -21,4 +22,4 @@ mod source;
 pub use convert::{Converted, Request, Stage, convert};
 pub use error::Error;
 pub use freeze::{FreezeRequest, Frozen, freeze};
-pub use source::Source;
+pub use source::{Framework, Source};

@@ -10,11 +10,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a TensorFlow graph and the values of its variables are.
+/// What a network is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Framework {
+    /// TensorFlow and Keras: a GraphDef or a MetaGraphDef.
+    TensorFlow,
+    /// Caffe: a prototxt and a caffemodel.
+    Caffe,
+}
+
+impl Framework {
+    /// The name that `--framework` has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TensorFlow => "tf",
+            Self::Caffe => "caffe",
+        }
+    }
+}
+
+/// Where a network and the values of its variables are.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Source {
-    /// A GraphDef (`.pb`, `.pbtxt`) or a MetaGraphDef (`.meta`).
+    /// A GraphDef (`.pb`, `.pbtxt`), a MetaGraphDef (`.meta`), a `.caffemodel` or a `.prototxt`.
     pub graph: PathBuf,
+    /// What the network is written for; `None` to go by the file's name.
+    pub framework: Option<Framework>,
+    /// The prototxt of a caffemodel. Without one it is looked for beside the caffemodel, then in it.
+    pub definition: Option<PathBuf>,
     /// How the graph is written down.
     pub encoding: Encoding,
     /// Any file of a checkpoint, its prefix or its folder. Without one a `.meta` finds the checkpoint beside it.
@@ -22,7 +46,14 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads the graph.
+    /// What the network is written for.
+    pub fn framework(&self) -> Framework {
+        let is = |extension: &str| self.graph.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
+        let of_caffe = self.definition.is_some() || is("caffemodel") || is("prototxt");
+        self.framework.unwrap_or(if of_caffe { Framework::Caffe } else { Framework::TensorFlow })
+    }
+
+    /// Reads a TensorFlow graph.
     pub fn read(&self) -> Result<GraphDef, Error> {
         if let Some(reason) = foreign(&self.graph) {
             return Err(Error::ForeignModel { path: self.graph.clone(), reason });
@@ -74,8 +105,8 @@ impl Source {
 /// Models of other frameworks, told by their names: what to do about them.
 fn foreign(path: &Path) -> Option<&'static str> {
     Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-        "caffemodel" | "prototxt" => "a Caffe model; Terroir converts TensorFlow graphs so far",
-        "onnx" => "an ONNX model; Terroir converts TensorFlow graphs so far",
+        "caffemodel" | "prototxt" => "a file of Caffe's; leave --framework out, or give it as caffe",
+        "onnx" => "an ONNX model; Terroir converts networks of TensorFlow and Caffe so far",
         "h5" | "hdf5" | "keras" => {
             "a Keras file; save the network's graph with tf.train.write_graph and its variables with tf.train.Saver, \
              then give --input_model graph.pb --input_checkpoint prefix"

@@ -2,7 +2,7 @@
 
 use super::console::{self, Progress};
 use crate::{
-    Request, Source, convert,
+    Framework, Request, Source, convert,
     grammar::{self, ChannelValues, LayoutSpec},
 };
 use clap::{
@@ -22,6 +22,7 @@ use std::{
 type List<T> = Vec<T>;
 
 const TENSORFLOW: &str = "TensorFlow-specific parameters";
+const CAFFE: &str = "Caffe-specific parameters";
 const WITHOUT_EFFECT: &str = "Accepted from older command lines, without effect";
 
 /// Converts a trained network to an OpenVINO IR: FILE.xml and FILE.bin.
@@ -35,7 +36,7 @@ const WITHOUT_EFFECT: &str = "Accepted from older command lines, without effect"
                   Exit code: 0 done, 1 the network could not be converted, 2 the command line could not be followed."
 )]
 pub struct Arguments {
-    /// Network to convert: a frozen or inference graph (.pb, .pbtxt) or a .meta file
+    /// Network to convert: a frozen or inference graph (.pb, .pbtxt), a .meta file, or a .caffemodel
     #[arg(
         long = "input_model",
         short = 'm',
@@ -58,7 +59,7 @@ pub struct Arguments {
     output_dir: PathBuf,
     /// Framework of the network
     #[arg(long, value_enum, ignore_case = true)]
-    framework: Option<Framework>,
+    framework: Option<FrameworkName>,
     /// Shapes of the inputs, in the order of --input or of the network, in the network's own layout:
     /// [1,224,224,3],[1,10]; `?` or -1 for an open dimension, 1..10 for a range [default: the network's]
     #[arg(long = "input_shape", value_name = "SHAPES", allow_hyphen_values = true,
@@ -134,21 +135,23 @@ pub struct Arguments {
     /// MetaGraphDef file (.meta) to convert; the checkpoint beside it is found
     #[arg(long = "input_meta_graph", value_name = "FILE", conflicts_with = "input_model", help_heading = TENSORFLOW)]
     input_meta_graph: Option<PathBuf>,
+    /// Definition of the network (.prototxt) [default: the one beside the caffemodel, else the caffemodel's own]
+    #[arg(long = "input_proto", short = 'd', value_name = "FILE", help_heading = CAFFE)]
+    input_proto: Option<PathBuf>,
 }
 
 /// Frameworks that `--framework` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framework {
-    TensorFlow,
-}
+struct FrameworkName(Framework);
 
-impl ValueEnum for Framework {
+impl ValueEnum for FrameworkName {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::TensorFlow]
+        &[Self(Framework::TensorFlow), Self(Framework::Caffe)]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new("tf").alias("tensorflow"))
+        let value = PossibleValue::new(self.0.name());
+        Some(if self.0 == Framework::TensorFlow { value.alias("tensorflow") } else { value })
     }
 }
 
@@ -262,6 +265,17 @@ impl Arguments {
         self.compress_to_fp16.unwrap_or(self.data_type == Some(DataType::Fp16))
     }
 
+    /// Where the network is.
+    fn source(&self) -> Source {
+        Source {
+            graph: self.graph().to_owned(),
+            framework: self.framework.map(|name| name.0),
+            definition: self.input_proto.clone(),
+            encoding: if self.input_model_is_text { Encoding::Text } else { Encoding::Detect },
+            checkpoint: self.input_checkpoint.clone(),
+        }
+    }
+
     /// What the flags ask for.
     fn request(&self) -> Result<Request, clap::Error> {
         let conflict = |text: String| command().error(ErrorKind::ArgumentConflict, format!("{text}\n"));
@@ -317,11 +331,7 @@ impl Arguments {
             return usage("--scale_values holds a 0, by which nothing can be divided".to_owned());
         }
         Ok(Request {
-            source: Source {
-                graph: self.graph().to_owned(),
-                encoding: if self.input_model_is_text { Encoding::Text } else { Encoding::Detect },
-                checkpoint: self.input_checkpoint.clone(),
-            },
+            source: self.source(),
             model_name: name,
             output_dir: self.output_dir.clone(),
             inputs,
@@ -365,10 +375,11 @@ impl Arguments {
         let shapes = |shapes: &List<PartialShape>| joined(shapes.iter());
         let yes = |flag: bool| flag.then(|| "True".to_owned());
         [
-            ("framework", Some("tf".to_owned())),
+            ("framework", Some(self.source().framework().name().to_owned())),
             ("input_model", self.input_model.as_ref().and_then(file)),
             ("input_meta_graph", self.input_meta_graph.as_ref().and_then(file)),
             ("input_checkpoint", self.input_checkpoint.as_ref().and_then(file)),
+            ("input_proto", self.input_proto.as_ref().and_then(file)),
             ("model_name", self.model_name.clone()),
             ("input_shape", self.input_shape.as_ref().map(shapes)),
             ("input", self.input.as_ref().map(|list| joined(list.iter().map(input_text)))),
@@ -563,6 +574,7 @@ mod tests {
             ("-m x.pb --data_type float", "-m x.pb --data_type FP32"),
             ("-m x.pb --compress_to_fp16 False", "-m x.pb"),
             ("-m x.pb --framework tf", "-m x.pb --framework=TF --log_level DEBUG --silent --progress"),
+            ("-w x.caffemodel -d y.prototxt", "--input_model x.caffemodel --input_proto y.prototxt"),
             ("-m x.pb --source_layout nhwc --target_layout nchw", "-m x.pb --layout nhwc->nchw"),
             (
                 "-m x.pb --source_layout a(nhwc),b(nc) --target_layout a(nchw)",
@@ -601,7 +613,7 @@ mod tests {
             ("-m x.pb --source_layout a(nhwc) --target_layout b(nchw)", "'b'"),
             ("-m x.pb --model_name a/b", "--model_name"),
             ("-m x.pb --input_meta_graph y.meta", "cannot be used with"),
-            ("-m x.pb --framework caffe", "caffe"),
+            ("-m x.pb --framework torch", "torch"),
             ("-m x.pb --mean_values 1,2,3", "--mean_values"),
         ] {
             let error = parse(line).expect_err(line);

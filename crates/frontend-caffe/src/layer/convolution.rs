@@ -1,0 +1,162 @@
+//! Convolution, its transpose, and the one of single channels.
+
+use super::window::{padding, positive};
+use crate::scope::{Converted, Problem, Scope, axis_of, malformed, refuse};
+use ir::{
+    Port,
+    op::{BinaryKind, Convolution, ConvolutionBackpropData, GroupConvolution, GroupConvolutionBackpropData},
+};
+
+/// What both kinds have.
+struct Geometry {
+    outputs: usize,
+    group: usize,
+    kernel: Vec<usize>,
+    pads: Vec<i64>,
+    strides: Vec<usize>,
+    dilations: Vec<usize>,
+    bias: bool,
+}
+
+/// The parameters, for data of `rank` dimensions.
+fn geometry(s: &Scope, rank: usize) -> Result<Geometry, Problem> {
+    let params = s.params("convolution_param");
+    let axis = axis_of(params.int("axis", 1)?, rank, "axis", false)?;
+    if axis != 1 {
+        return refuse(format!("its channels are axis {axis}; only axis 1 can be converted"));
+    }
+    let spatial = match rank.checked_sub(2) {
+        Some(spatial @ 1..) => spatial,
+        _ => return malformed(format!("its input has {rank} dimensions, expected at least 3")),
+    };
+    let group = params.size("group", 1)?;
+    if group == 0 {
+        return malformed("`group` is 0, expected a positive number");
+    }
+    params.ignore(&["kernel_dilation"]);
+    Ok(Geometry {
+        outputs: params.required_size("num_output")?,
+        group,
+        kernel: positive(&params, "kernel_size", "kernel", spatial, None)?,
+        pads: padding(&params, spatial)?,
+        strides: positive(&params, "stride", "stride", spatial, Some(1))?,
+        dilations: positive(&params, "dilation", "dilation", spatial, Some(1))?,
+        bias: params.flag("bias_term", true)?,
+    })
+}
+
+/// The channels of the data; weights alone tell them where the data does not.
+fn channels(s: &Scope, data: Port, of_weights: impl Fn(usize) -> Option<usize>) -> Result<usize, Problem> {
+    if let Some(known) = s.dims(data)?.get(1).copied().flatten() {
+        return Ok(known);
+    }
+    let count = s.raw_blob(0, "weights", "as many as outputs x channels x kernel")?.len();
+    of_weights(count).map_or_else(|| malformed(format!("its {count} weights fit no number of channels")), Ok)
+}
+
+/// Every bottom goes through the same weights to its top.
+pub(super) fn convolution(s: &mut Scope, depthwise: bool) -> Converted {
+    let inputs = s.inputs.clone();
+    if inputs.is_empty() {
+        return malformed("it has no bottom");
+    }
+    inputs.into_iter().map(|data| convolve(s, data, depthwise)).collect()
+}
+
+fn convolve(s: &mut Scope, data: Port, depthwise: bool) -> Result<Port, Problem> {
+    let rank = s.rank(data)?;
+    let Geometry { outputs, mut group, kernel, pads, strides, dilations, bias } = geometry(s, rank)?;
+    let window: usize = kernel.iter().fold(1, |product, side| product.saturating_mul(*side));
+    let channels = channels(s, data, |count| {
+        let a_group = count.checked_div(outputs.checked_mul(window)?)?;
+        if depthwise && group == 1 { Some(outputs) } else { a_group.checked_mul(group) }
+    })?;
+    if depthwise && group == 1 {
+        group = channels;
+    }
+    divides(group, channels, "channels")?;
+    divides(group, outputs, "outputs")?;
+    let weights = s.blob(0, "weights", &[&[outputs, channels / group], &kernel[..]].concat())?;
+    let result = if group == 1 {
+        let weights = s.constant("weights", weights);
+        let op = Convolution {
+            strides,
+            pads_begin: pads.clone(),
+            pads_end: pads,
+            dilations,
+            ..Convolution::default()
+        };
+        s.emit(op, &[data, weights])?
+    } else {
+        let shape = [&[group, outputs / group, channels / group], &kernel[..]].concat();
+        let weights = weights.reshaped(shape).map_err(|error| Problem::Malformed(error.to_string()))?;
+        let weights = s.constant("weights", weights);
+        let op = GroupConvolution {
+            strides,
+            pads_begin: pads.clone(),
+            pads_end: pads,
+            dilations,
+            ..GroupConvolution::default()
+        };
+        s.emit(op, &[data, weights])?
+    };
+    biased(s, result, bias, outputs, rank)
+}
+
+fn divides(group: usize, of: usize, what: &str) -> Result<(), Problem> {
+    if group > 0 && of.is_multiple_of(group) {
+        return Ok(());
+    }
+    malformed(format!("{of} {what} do not divide into {group} groups"))
+}
+
+fn biased(s: &mut Scope, data: Port, bias: bool, outputs: usize, rank: usize) -> Result<Port, Problem> {
+    if !bias {
+        return Ok(data);
+    }
+    let bias = s.weights(1, "bias", &Scope::along(1, rank, outputs))?;
+    s.binary("biased", BinaryKind::Add, data, bias)
+}
+
+pub(super) fn deconvolution(s: &mut Scope) -> Converted {
+    let inputs = s.inputs.clone();
+    if inputs.is_empty() {
+        return malformed("it has no bottom");
+    }
+    inputs.into_iter().map(|data| deconvolve(s, data)).collect()
+}
+
+fn deconvolve(s: &mut Scope, data: Port) -> Result<Port, Problem> {
+    let rank = s.rank(data)?;
+    let Geometry { outputs, group, kernel, pads, strides, dilations, bias } = geometry(s, rank)?;
+    let window: usize = kernel.iter().fold(1, |product, side| product.saturating_mul(*side));
+    let channels =
+        channels(s, data, |count| count.checked_mul(group)?.checked_div(outputs.checked_mul(window)?))?;
+    divides(group, channels, "channels")?;
+    divides(group, outputs, "outputs")?;
+    let weights = s.blob(0, "weights", &[&[channels, outputs / group], &kernel[..]].concat())?;
+    let result = if group == 1 {
+        let weights = s.constant("weights", weights);
+        let op = ConvolutionBackpropData {
+            strides,
+            pads_begin: pads.clone(),
+            pads_end: pads,
+            dilations,
+            ..ConvolutionBackpropData::default()
+        };
+        s.emit(op, &[data, weights])?
+    } else {
+        let shape = [&[group, channels / group, outputs / group], &kernel[..]].concat();
+        let weights = weights.reshaped(shape).map_err(|error| Problem::Malformed(error.to_string()))?;
+        let weights = s.constant("weights", weights);
+        let op = GroupConvolutionBackpropData {
+            strides,
+            pads_begin: pads.clone(),
+            pads_end: pads,
+            dilations,
+            ..GroupConvolutionBackpropData::default()
+        };
+        s.emit(op, &[data, weights])?
+    };
+    biased(s, result, bias, outputs, rank)
+}

@@ -1,0 +1,18 @@
+//! What the caller asks of a conversion.
+
+use ir::cut::InputSpec;
+
+/// Which inputs and outputs the model is to have.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Options {
+    /// The name of the model.
+    pub name: String,
+    /// Inputs other than the network's own as they are: cuts, shapes, types, values. They come first in the model, in
+    /// this order.
+    pub inputs: Vec<InputSpec>,
+    /// The outputs, in this order: a blob or a layer, `layer:1` or `0:layer` (what the bottom takes). Empty: what no
+    /// layer takes.
+    pub outputs: Vec<String>,
+    /// Keep layers that have no conversion as opaque custom ops instead of refusing them.
+    pub custom_ops: bool,
+}
