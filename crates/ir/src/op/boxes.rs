@@ -39,7 +39,7 @@ pub(crate) fn suppress(
         if kept.len() >= most {
             break;
         }
-        if kept.iter().all(|k| overlap(&boxes[candidate], &boxes[*k], border) <= threshold) {
+        if !kept.iter().any(|k| overlap(&boxes[candidate], &boxes[*k], border) > threshold) {
             kept.push(candidate);
         }
     }

@@ -239,25 +239,28 @@ impl<'a> Image<'a> {
         let mut scores = inputs[1].of(image).to_vec();
         let classes = scores.len().checked_div(count).unwrap_or(0);
         let (coordinates, variances) = priors.split_at(count * size);
-        let scale = if op.normalized { [1.0; 2] } else { [op.input_width as f32, op.input_height as f32] };
-        let corners = |prior: &[f32]| std::array::from_fn(|i| prior[size - 4 + i] / scale[i % 2]);
-        let priors: Vec<Corners> = coordinates.chunks_exact(size).map(corners).collect();
         let variance = |prior: usize| match op.variance_encoded_in_target {
             true => [1.0; 4],
             false => std::array::from_fn(|i| variances[prior * 4 + i]),
         };
         let sets = if op.share_location { 1 } else { classes };
-        let decoded = |priors: &[Corners], changes: &[f32], set: usize| -> Vec<Corners> {
-            let each = priors.iter().enumerate().map(|(i, prior)| {
-                let change = &changes[(i * sets + set) * 4..][..4];
-                op.decode(*prior, variance(i), change)
-            });
-            each.collect()
+        let change = |changes: &[f32], prior: usize, set: usize| -> [f32; 4] {
+            std::array::from_fn(|i| changes[(prior * sets + set) * 4 + i])
+        };
+        let decoded = |changes: &[f32], set: usize| -> Vec<Corners> {
+            let each = coordinates.chunks_exact(size).enumerate();
+            each.map(|(i, prior)| op.decode(prior, variance(i), change(changes, i, set))).collect()
         };
         let mut boxes: Vec<Vec<Corners>> = Vec::new();
         if inputs.len() == 5 {
             let (objectness, first) = (inputs[3].of(image), inputs[4].of(image));
-            boxes.extend((0..sets).map(|set| decoded(&decoded(&priors, first, set), changes, set)));
+            for set in 0..sets {
+                // What the first stage found takes the place of the priors.
+                let found = decoded(first, set).into_iter().enumerate();
+                boxes.push(
+                    found.map(|(i, found)| op.change(found, variance(i), change(changes, i, set))).collect(),
+                );
+            }
             for prior in (0..count).filter(|prior| objectness[prior * 2 + 1] < op.objectness_score) {
                 for class in 0..classes {
                     let background = class as i64 == op.background_label_id;
@@ -265,7 +268,7 @@ impl<'a> Image<'a> {
                 }
             }
         } else {
-            boxes.extend((0..sets).map(|set| decoded(&priors, changes, set)));
+            boxes.extend((0..sets).map(|set| decoded(changes, set)));
         }
         Self { op, classes, priors: count, boxes, scores }
     }
@@ -331,7 +334,16 @@ fn limit(most: i64) -> usize {
 }
 
 impl DetectionOutput {
-    fn decode(&self, prior: Corners, variance: [f32; 4], change: &[f32]) -> Corners {
+    /// The corners of the box that the numbers of a prior, its variances and four changes make.
+    #[inline]
+    pub fn decode(&self, prior: &[f32], variance: [f32; 4], change: [f32; 4]) -> [f32; 4] {
+        let prior = &prior[prior.len() - 4..];
+        let scale =
+            if self.normalized { [1.0; 2] } else { [self.input_width as f32, self.input_height as f32] };
+        self.change(std::array::from_fn(|i| prior[i] / scale[i % 2]), variance, change)
+    }
+
+    fn change(&self, prior: Corners, variance: [f32; 4], change: [f32; 4]) -> Corners {
         let change: Corners = std::array::from_fn(|i| variance[i] * change[i]);
         let corners = match self.code_type {
             BoxCode::Corner => std::array::from_fn(|i| prior[i] + change[i]),

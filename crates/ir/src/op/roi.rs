@@ -10,6 +10,7 @@ use crate::{
     Dim, PartialShape, Tensor,
     attribute::{Visit, Visitor, text_enum},
 };
+use std::ops::Range;
 
 text_enum! {
     /// How a region's bin becomes a number.
@@ -86,17 +87,19 @@ impl Operator for RoiPooling {
 }
 
 impl RoiPooling {
+    /// The rows (axis 0) or columns (axis 1) of a map of `size` that lie in a bin of a region, where maxima are taken.
+    pub fn bounds(&self, region: &[f32], axis: usize, bin: usize, size: usize) -> Range<usize> {
+        // Ends belong to the region; in whole numbers no bin grows by rounding.
+        let place = |i: usize| (region[i] * self.spatial_scale).round() as i64;
+        let (start, end) = (place(2 - axis), place(4 - axis));
+        let length = end.saturating_sub(start).saturating_add(1).max(1) as i128;
+        let (bin, bins, most) = (bin as i128, [self.pooled_h, self.pooled_w][axis] as i128, size as i128);
+        let at = |v: i128| (v + i128::from(start)).clamp(0, most) as usize;
+        at(bin * length / bins)..at(((bin + 1) * length + bins - 1) / bins)
+    }
+
     fn largest(&self, region: &[f32], bin: [usize; 2], maps: &Maps, map: &[f32]) -> f32 {
-        let bins = [self.pooled_h, self.pooled_w];
-        let [rows, columns] = [0, 1].map(|k| {
-            // Ends belong to the region; in whole numbers no bin grows by rounding.
-            let place = |i: usize| (region[i] * self.spatial_scale).round() as i64;
-            let (start, end) = (place(2 - k), place(4 - k));
-            let length = end.saturating_sub(start).saturating_add(1).max(1) as i128;
-            let (bin, bins, most) = (bin[k] as i128, bins[k] as i128, maps.sizes[k] as i128);
-            let at = |v: i128| (v + i128::from(start)).clamp(0, most) as usize;
-            at(bin * length / bins)..at(((bin + 1) * length + bins - 1) / bins)
-        });
+        let [rows, columns] = [0, 1].map(|k| self.bounds(region, k, bin[k], maps.sizes[k]));
         let elements =
             rows.flat_map(|row| columns.clone().map(move |column| map[row * maps.sizes[1] + column]));
         elements.reduce(f32::max).unwrap_or(0.0)
@@ -228,15 +231,18 @@ impl Operator for PsRoiPooling {
 }
 
 impl PsRoiPooling {
+    /// The rows (axis 0) or columns (axis 1) of a map of `size` that lie in a bin of a region, where means are taken.
+    pub fn bounds(&self, region: &[f32], axis: usize, bin: usize, size: usize) -> Range<usize> {
+        let start = region[2 - axis].round() * self.spatial_scale;
+        let end = (region[4 - axis].round() + 1.0) * self.spatial_scale;
+        // A region without extent still has a bin.
+        let side = (end - start).max(0.1) / self.group_size as f32;
+        let at = |v: f32| (v.max(0.0) as usize).min(size);
+        at((bin as f32 * side + start).floor())..at(((bin + 1) as f32 * side + start).ceil())
+    }
+
     fn mean(&self, region: &[f32], bin: [usize; 2], maps: &Maps, map: &[f32]) -> f32 {
-        let [rows, columns] = [0, 1].map(|k| {
-            let start = region[2 - k].round() * self.spatial_scale;
-            let end = (region[4 - k].round() + 1.0) * self.spatial_scale;
-            // A region without extent still has a bin.
-            let side = (end - start).max(0.1) / self.group_size as f32;
-            let at = |v: f32| (v.max(0.0) as usize).min(maps.sizes[k]);
-            at((bin[k] as f32 * side + start).floor())..at(((bin[k] + 1) as f32 * side + start).ceil())
-        });
+        let [rows, columns] = [0, 1].map(|k| self.bounds(region, k, bin[k], maps.sizes[k]));
         let count = rows.len() * columns.len();
         let elements =
             rows.flat_map(|row| columns.clone().map(move |column| map[row * maps.sizes[1] + column]));

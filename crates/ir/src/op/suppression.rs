@@ -177,7 +177,9 @@ impl NonMaxSuppression {
         Ok(selected)
     }
 
-    fn corners(&self, numbers: &[f32]) -> Corners {
+    /// Left, top, right, bottom of the box that four numbers give.
+    #[inline]
+    pub fn corners(&self, numbers: &[f32]) -> [f32; 4] {
         let [a, b, c, d] = [0, 1, 2, 3].map(|i| numbers[i]);
         match self.box_encoding {
             BoxEncoding::Corner => [b.min(d), a.min(c), b.max(d), a.max(c)],

@@ -14,6 +14,7 @@ mod build;
 mod constants;
 mod convolution;
 mod deconvolution;
+mod detection;
 mod elementwise;
 mod expand;
 mod fuse;
@@ -32,6 +33,7 @@ mod precision;
 mod product;
 mod reduction;
 mod reference;
+mod region;
 mod sets;
 mod shape;
 #[cfg(test)]
@@ -126,6 +128,8 @@ fn node_steps(builder: &mut Builder, id: NodeId) {
         Op::Interpolate(_) => interpolate::lower(builder, id).or_else(|| movement::lower(builder, id)),
         Op::Concat(_) => shape::concat(builder, id),
         Op::Split(_) | Op::VariadicSplit(_) => shape::split(builder, id),
+        Op::DetectionOutput(_) | Op::NonMaxSuppression(_) => detection::lower(builder, id),
+        Op::RegionYolo(_) | Op::RoiPooling(_) | Op::PsRoiPooling(_) => region::lower(builder, id),
         _ => elementwise::lower(builder, id)
             .or_else(|| pointwise::lower(builder, id))
             .or_else(|| movement::lower(builder, id))

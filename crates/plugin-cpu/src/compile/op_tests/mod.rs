@@ -1,6 +1,7 @@
 //! Single ops against their reference, on every instruction set: random shapes and attributes, and the edges.
 
 mod computing;
+mod detecting;
 mod moving;
 
 use super::tests::{Net, check};
