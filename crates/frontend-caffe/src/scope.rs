@@ -376,6 +376,11 @@ impl<'a> Params<'a, '_> {
         Ok(self.last(name, "true or false", |field| field.value.flag())?.unwrap_or(default))
     }
 
+    /// A string.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, Problem> {
+        self.last(name, "a string", |field| field.value.text())
+    }
+
     /// One of an enum's values, by name or by number.
     pub(crate) fn choice<T: Copy>(
         &self,

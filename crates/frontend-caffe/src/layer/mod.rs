@@ -6,16 +6,21 @@
 mod activation;
 mod convolution;
 mod custom;
+mod detection;
 mod eltwise;
 mod inner_product;
 mod input;
 mod movement;
 mod normalization;
 mod pooling;
+mod proposal;
+mod recurrent;
 mod reduction;
 mod resize;
 mod scale;
+mod spatial;
 mod window;
+mod yolo;
 
 pub(crate) use custom::custom;
 
@@ -94,6 +99,7 @@ const TABLE: &[(&str, Converter)] = &[
     // Normalisation
     ("BatchNorm", normalization::batch_norm),
     ("BN", normalization::bn),
+    ("GRN", yolo::grn),
     ("LRN", normalization::lrn),
     ("MVN", normalization::mvn),
     ("Normalize", normalization::normalize),
@@ -115,6 +121,23 @@ const TABLE: &[(&str, Converter)] = &[
     ("Interp", resize::interp),
     ("Resample", resize::resample),
     ("Upsample", resize::upsample),
+    // Detectors
+    ("DetectionOutput", detection::detection_output),
+    ("PriorBox", detection::prior_box),
+    ("PriorBoxClustered", detection::prior_box_clustered),
+    ("Proposal", proposal::proposal),
+    ("PSROIPooling", proposal::psroi_pooling),
+    ("Python", proposal::python),
+    ("RegionYolo", yolo::region_yolo),
+    ("ReorgYolo", yolo::reorg_yolo),
+    ("ROIPooling", proposal::roi_pooling),
+    ("SimplerNMS", proposal::simpler_nms),
+    // Sequences and places
+    ("Correlation", spatial::correlation),
+    ("CTCGreedyDecoder", yolo::ctc_greedy_decoder),
+    ("LSTM", recurrent::lstm),
+    ("RNN", recurrent::rnn),
+    ("SpatialTransformer", spatial::spatial_transformer),
 ];
 
 #[cfg(test)]
