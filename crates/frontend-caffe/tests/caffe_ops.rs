@@ -70,7 +70,8 @@ fn run(case: &Case) -> Result<(), String> {
         let answer = answer.to_f64s();
         let largest = answer.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
         for (found, answer) in found.to_f64s().into_iter().zip(answer) {
-            if !((found - answer).abs() <= 1e-4 * (answer.abs() + 0.1 * largest)) {
+            let close = (found - answer).abs() <= 1e-4 * (answer.abs() + 0.1 * largest);
+            if !close {
                 return Err(format!("{name} holds {found}, the answer {answer}"));
             }
         }
