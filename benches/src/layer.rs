@@ -1,12 +1,12 @@
 //! Models of one layer, run through the CPU device, whose own profile says how long the layer takes: what brings data
 //! into the layer's layout and back is not part of it.
 
-use crate::work::{self, Work};
 use anyhow::{Context, Result, ensure};
 use ir::{
     ElementType, Model, NodeId, Op, PartialShape, Port, Tensor,
     device::{Config, Device, Host, HostTensor, LayerStatus, PortIndex, ProfileRow},
 };
+use optimizer::work::{self, Work};
 use plugin_cpu::CpuDevice;
 use samples::arrays;
 use std::{any::Any, sync::Arc, time::Duration};

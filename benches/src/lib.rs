@@ -3,4 +3,3 @@
 pub mod corpus;
 pub mod layer;
 pub mod peaks;
-pub mod work;

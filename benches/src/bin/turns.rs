@@ -7,9 +7,9 @@
 //! `--profile`, and what each node of the model has to do.
 
 use anyhow::{Context, Result, ensure};
-use benches::work;
 use clap::Parser;
 use ir::{Model, PartialShape, Tensor};
+use optimizer::work;
 use runtime::{CompiledModel, Config, HostTensor, InferRequest, LayerStatus, PortInfo, ProfileRow};
 use samples::{arrays, engine};
 use serde_json::{Value, json};

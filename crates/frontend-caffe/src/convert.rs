@@ -12,7 +12,7 @@ use ir::{
     ElementType, Model, NodeId, PartialShape,
     cut::{InputSpec, Place},
     op::PortType,
-    unsupported::{Unsupported, UnsupportedNode, UnsupportedOp},
+    unsupported::{CustomOps, Unsupported, UnsupportedNode, UnsupportedOp},
 };
 use std::collections::{HashMap, HashSet};
 
@@ -71,7 +71,7 @@ type Cut = (Option<(usize, usize)>, Top, String);
 struct Converter<'a> {
     net: &'a Net,
     graph: &'a Graph<'a>,
-    custom_ops: bool,
+    custom_ops: CustomOps,
     model: Model,
     /// Tensors that the caller replaces, by the top that they come from.
     cut_tops: HashMap<Top, ir::Port>,
@@ -89,7 +89,7 @@ impl<'a> Converter<'a> {
         Self {
             net,
             graph,
-            custom_ops: options.custom_ops,
+            custom_ops: options.custom_ops.clone(),
             model: Model::new(options.name.clone()),
             cut_tops: HashMap::new(),
             cut_bottoms: HashMap::new(),

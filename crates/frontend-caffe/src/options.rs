@@ -1,6 +1,6 @@
 //! What the caller asks of a conversion.
 
-use ir::cut::InputSpec;
+use ir::{cut::InputSpec, unsupported::CustomOps};
 
 /// Which inputs and outputs the model is to have.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,6 +13,6 @@ pub struct Options {
     /// The outputs, in this order: a blob or a layer, `layer:1` or `0:layer` (what the bottom takes). Empty: what no
     /// layer takes.
     pub outputs: Vec<String>,
-    /// Keep layers that have no conversion as opaque custom ops instead of refusing them.
-    pub custom_ops: bool,
+    /// Which layers that have no conversion are kept as opaque custom ops instead of being refused.
+    pub custom_ops: CustomOps,
 }

@@ -1,7 +1,7 @@
 //! A graph becomes a model: node by node, each after what it needs, from the outputs back to the inputs.
 
 use crate::{
-    Error, GraphDef, Unsupported, UnsupportedNode, UnsupportedOp,
+    CustomOps, Error, GraphDef, Unsupported, UnsupportedNode, UnsupportedOp,
     control_flow::{Liveness, is_merge, is_next_iteration},
     custom, dropout,
     fold::Folder,
@@ -104,7 +104,7 @@ fn no_port(graph: &Graph, node: usize, kind: &str, port: usize) -> Error {
 pub(crate) struct Converter<'a> {
     pub(crate) graph: &'a Graph<'a>,
     producer: i32,
-    custom_ops: bool,
+    custom_ops: CustomOps,
     model: Model,
     folder: Folder,
     pub(crate) liveness: Liveness,
@@ -125,7 +125,7 @@ impl<'a> Converter<'a> {
         Ok(Self {
             graph,
             producer,
-            custom_ops: options.custom_ops,
+            custom_ops: options.custom_ops.clone(),
             model: Model::new(options.name.clone()),
             folder: Folder::default(),
             liveness: Liveness::default(),
@@ -206,7 +206,7 @@ impl<'a> Converter<'a> {
             }
             let def = self.graph.node(node);
             let known = self.bypasses.contains_key(&node) || is_merge(&def.op) || op::find(&def.op).is_some();
-            if !known && !self.custom_ops {
+            if !known && !self.custom_ops.keeps(&def.op) {
                 self.refused.insert(node, None);
                 continue;
             }

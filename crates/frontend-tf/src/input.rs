@@ -1,6 +1,7 @@
 //! How a graph is converted.
 
 pub use ir::cut::{FrozenValue, InputSpec};
+use ir::unsupported::CustomOps;
 
 /// What the caller asks of a conversion.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -12,6 +13,6 @@ pub struct Options {
     /// The outputs, in this order: `node`, `node:1` or `0:node` (what the input port takes). Empty: what looks like
     /// the graph's one output.
     pub outputs: Vec<String>,
-    /// Keep ops that have no conversion as opaque custom ops instead of refusing them.
-    pub custom_ops: bool,
+    /// Which ops that have no conversion are kept as opaque custom ops instead of being refused.
+    pub custom_ops: CustomOps,
 }

@@ -24,7 +24,7 @@ pub use error::{Error, VariableError};
 pub use freeze::{FreezeOptions, freeze};
 pub use graph::{Graph, Port, split_port};
 pub use input::{FrozenValue, InputSpec, Options};
-pub use ir::unsupported::{Unsupported, UnsupportedNode, UnsupportedOp};
+pub use ir::unsupported::{CustomOps, Unsupported, UnsupportedNode, UnsupportedOp};
 pub use proto::GraphDef;
 pub use read::{Encoding, GraphFile, encode_graph, parse_graph, read_graph};
 pub use text::TextError;

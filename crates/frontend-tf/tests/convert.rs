@@ -4,7 +4,8 @@ mod build;
 
 use build::Build;
 use frontend_tf::{
-    Encoding, Error, FreezeOptions, FrozenValue, GraphDef, InputSpec, Options, convert, freeze, parse_graph,
+    CustomOps, Encoding, Error, FreezeOptions, FrozenValue, GraphDef, InputSpec, Options, convert, freeze,
+    parse_graph,
     proto::{
         DataType, TensorShapeProto,
         attr_value::{ListValue, Value},
@@ -164,8 +165,13 @@ fn everything_unsupported_is_one_report() {
     );
     // The suggestion holds.
     convert(&graph, &options(&["sum", "out"])).unwrap();
-    // As custom ops everything goes through.
-    let custom = Options { custom_ops: true, ..options(&["d"]) };
+    // As custom ops everything goes through, and only those that were named.
+    let one = Options { custom_ops: CustomOps::Of(vec!["Riddle".to_owned()]), ..options(&["d"]) };
+    assert!(matches!(convert(&graph, &one), Err(Error::Unsupported(_))));
+    let custom = Options {
+        custom_ops: CustomOps::Of(vec!["Mystery".to_owned(), "Riddle".to_owned()]),
+        ..options(&["d"])
+    };
     let model = convert(&Build(graph).int("depth", 3).text("mode", "fast").0, &custom).unwrap();
     let port = model.find_port("a").unwrap();
     let Op::Custom(op) = &model.node(port.node).op else { panic!() };

@@ -3,6 +3,7 @@
 //! | to | use |
 //! |---|---|
 //! | build a network | [`Model::add`] with the ops of [`op`] |
+//! | give it other inputs and outputs | [`cut::cut`] |
 //! | run it plainly | [`evaluate`] |
 //! | read and write IR files | [`read_ir`], [`write_ir`] |
 //! | write a device | the traits of [`device`] |
@@ -29,7 +30,8 @@ pub use bytes::Bytes;
 pub use element::{Element, ElementType};
 pub use evaluate::evaluate;
 pub use file::{
-    ReadError, ReadErrorKind, Weights, WriteError, Written, read_ir, read_ir_from, to_ir, write_ir,
+    IrVersion, ReadError, ReadErrorKind, Weights, WriteError, Written, read_ir, read_ir_from, to_ir,
+    to_ir_as, write_ir, write_ir_as,
 };
 pub use interval::{Dim, Interval};
 pub use layout::{Layout, LayoutSyntaxError};

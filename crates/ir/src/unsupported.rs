@@ -2,6 +2,32 @@
 
 use std::fmt;
 
+/// A choice among the ops that have no conversion: those that are kept as opaque custom ops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CustomOps {
+    /// Those of these types.
+    Of(Vec<String>),
+    /// All of them.
+    All,
+}
+
+/// None of them.
+impl Default for CustomOps {
+    fn default() -> Self {
+        Self::Of(Vec::new())
+    }
+}
+
+impl CustomOps {
+    /// True when ops of type `op` are kept.
+    pub fn keeps(&self, op: &str) -> bool {
+        match self {
+            Self::Of(types) => types.iter().any(|ty| ty == op),
+            Self::All => true,
+        }
+    }
+}
+
 /// One node that cannot be converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsupportedNode {

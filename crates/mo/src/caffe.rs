@@ -10,7 +10,6 @@ use std::{
 
 /// Reads and converts the network of a request. The second answer is what the user should know.
 pub(crate) fn load(request: &Request, stage: &mut dyn FnMut(Stage)) -> Result<(Model, Vec<String>), Error> {
-    stage(Stage::Read);
     let (definition, weights) = files(&request.source);
     let net = frontend_caffe::read(definition.as_deref(), weights.as_deref())?;
     stage(Stage::Convert);
@@ -18,7 +17,7 @@ pub(crate) fn load(request: &Request, stage: &mut dyn FnMut(Stage)) -> Result<(M
         name: request.model_name.clone(),
         inputs: request.inputs.clone(),
         outputs: request.outputs.clone(),
-        ..frontend_caffe::Options::default()
+        custom_ops: request.custom_ops.clone(),
     };
     if !request.input_shapes.is_empty() {
         let inputs = frontend_caffe::inputs(&net, &options)?;

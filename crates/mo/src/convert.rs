@@ -1,14 +1,17 @@
 //! From a framework's files to an IR: the way of the data.
 
 use crate::{
-    Error, Framework, Source, caffe,
-    grammar::{ChannelValues, LayoutSpec},
+    Error, Source,
+    custom_layers::CustomLayer,
+    grammar::{ChannelValues, LayoutSpec, Transform},
+    load::load,
+    mean_image::MeanFile,
     output::OutputFolder,
+    preprocess, report,
 };
-use frontend_tf::{FreezeOptions, Graph, GraphDef, InputSpec, Options};
-use ir::{Dim, Layout, Model, NodeId, Op, PartialShape};
-use optimizer::preprocessing::{self, Preprocessing};
-use std::{ffi::OsStr, fmt, path::PathBuf};
+use ir::{IrVersion, Model, PartialShape, cut::InputSpec, unsupported::CustomOps};
+use optimizer::Step;
+use std::{collections::HashSet, fmt, path::PathBuf};
 
 /// A conversion: what to convert, how, and where to put it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,10 +28,18 @@ pub struct Request {
     pub input_shapes: Vec<PartialShape>,
     /// The outputs; empty for the network's own.
     pub outputs: Vec<String>,
+    /// Which ops that have no conversion are kept as they are.
+    pub custom_ops: CustomOps,
+    /// What the user says about layers that no frontend knows; `custom_ops` holds their types too.
+    pub custom_layers: Vec<CustomLayer>,
     /// The batch size of all inputs.
     pub batch: Option<u32>,
+    /// Whether every shape must be fixed.
+    pub static_shape: bool,
     /// Subtracted from the inputs.
     pub mean_values: Vec<ChannelValues>,
+    /// An image that is subtracted from the input.
+    pub mean_file: Option<MeanFile>,
     /// The inputs are divided by it.
     pub scale_values: Vec<ChannelValues>,
     /// All inputs are divided by it.
@@ -39,13 +50,21 @@ pub struct Request {
     pub layouts: Vec<LayoutSpec>,
     /// Store weights as FP16.
     pub compress_to_fp16: bool,
-    /// Take linear operations into the weights of convolutions.
-    pub fuse: bool,
+    /// Passes of the optimizer to leave out.
+    pub skip_passes: Vec<String>,
+    /// Regular expressions that are found in the names of nodes which are not to be fused.
+    pub keep_unfused: Vec<String>,
+    /// Further transformations.
+    pub transforms: Vec<Transform>,
+    /// The device that the IR is for.
+    pub target_device: Option<String>,
+    /// The version of the IR.
+    pub ir_version: IrVersion,
     /// What the user asked for, for the IR's `conversion_parameters`.
     pub parameters: Vec<(String, String)>,
 }
 
-/// What [`convert`] made.
+/// What [`convert()`] made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Converted {
     /// The graph.
@@ -54,6 +73,8 @@ pub struct Converted {
     pub bin: PathBuf,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// What is good to know.
+    pub notes: Vec<String>,
 }
 
 /// How far a conversion is.
@@ -89,262 +110,118 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Converts a network and writes the IR. Nothing is left behind when it fails. `stage` hears how far it is.
-pub fn convert(request: &Request, stage: &mut dyn FnMut(Stage)) -> Result<Converted, Error> {
+/// What happens during a conversion.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A stage begins.
+    Stage(Stage),
+    /// A pass of the optimizer has run.
+    Pass {
+        /// What it did.
+        step: &'a Step,
+        /// The number of passes that have run.
+        done: usize,
+        /// Of how many.
+        of: usize,
+        /// The nodes that are left.
+        nodes: usize,
+    },
+    /// Weights were written.
+    Written {
+        /// Bytes so far.
+        bytes: u64,
+        /// Of how many.
+        of: u64,
+    },
+}
+
+/// Converts a network and writes the IR. Nothing is left behind when it fails. `watch` hears how far it is.
+pub fn convert(request: &Request, watch: &mut dyn FnMut(Event)) -> Result<Converted, Error> {
     let folder = OutputFolder::open(&request.output_dir)?;
-    let (mut model, mut warnings) = match request.source.framework() {
-        Framework::Caffe => caffe::load(request, stage)?,
-        Framework::TensorFlow => {
-            stage(Stage::Read);
-            let graph = frozen_graph(request)?;
-            stage(Stage::Convert);
-            // Weights are views of the file from here on; the rest of the graph is not needed any more.
-            (model_of(&graph, request)?, Vec::new())
-        }
-    };
-    set_batch(&mut model, request)?;
-    preprocess(&mut model, request)?;
-    stage(Stage::Optimize);
-    let skip = if request.fuse { Vec::new() } else { vec!["fuse linear chains".to_owned()] };
-    optimizer::optimize(&mut model, &optimizer::Options { skip })?;
+    let (mut model, mut warnings) = load(request, &mut |stage| watch(Event::Stage(stage)))?;
+    preprocess::set_batch(&mut model, request)?;
+    if request.static_shape {
+        require_fixed(&model)?;
+    }
+    preprocess::preprocess(&mut model, request)?;
+    check_transforms(&model, &request.transforms)?;
+    watch(Event::Stage(Stage::Optimize));
+    optimize(&mut model, request, watch)?;
+    warnings.extend(report::warnings(&model, request));
+    let notes = report::placement(&model, request).into_iter().collect();
     if request.compress_to_fp16 {
-        stage(Stage::Compress);
+        watch(Event::Stage(Stage::Compress));
         let report = quantize::to_fp16(&mut model, &quantize::Options::default())?;
-        warnings.extend(report.saturated().map(|constant| {
-            let quantize::Lossy { node, of, saturated, .. } = constant;
-            format!("'{node}': {saturated} of {of} weights lie beyond FP16's range and became 65504")
-        }));
+        warnings.extend(report::losses(&report));
     }
-    stage(Stage::Write);
+    watch(Event::Stage(Stage::Write));
     describe(&mut model, request);
-    let written = ir::write_ir(&model, folder.file(&format!("{}.xml", request.model_name)))?;
+    let xml = folder.file(&format!("{}.xml", request.model_name));
+    let written = ir::write_ir_as(&model, xml, request.ir_version, &mut |bytes, of| {
+        watch(Event::Written { bytes, of })
+    })?;
     folder.keep();
-    Ok(Converted { xml: written.xml, bin: written.bin, warnings })
+    Ok(Converted { xml: written.xml, bin: written.bin, warnings, notes })
 }
 
-/// Reads the graph; with a checkpoint, puts its values into it.
-fn frozen_graph(request: &Request) -> Result<GraphDef, Error> {
-    let source = &request.source;
-    let graph = source.read()?;
-    let is_meta = source.graph.extension() == Some(OsStr::new("meta"));
-    if source.checkpoint.is_none() && !is_meta {
-        return Ok(graph);
+fn optimize(model: &mut Model, request: &Request, watch: &mut dyn FnMut(Event)) -> Result<(), Error> {
+    let keep = kept(model, &request.keep_unfused)?;
+    let options = optimizer::Options { skip: request.skip_passes.clone(), keep };
+    let of =
+        optimizer::PASSES.iter().filter(|pass| !options.skip.iter().any(|skip| skip == pass.name)).count();
+    let mut done = 0;
+    let report = optimizer::optimize_watched(model, &options, &mut |step, model| {
+        done += 1;
+        watch(Event::Pass { step, done, of, nodes: model.len() });
+    })?;
+    for refused in &report.refusals {
+        tracing::info!(rule = refused.rule, node = refused.node, reason = refused.reason, "not applied");
     }
-    let mut options = FreezeOptions::default();
-    for output in &request.outputs {
-        // `0:node` is an input of the node.
-        let is_port = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
-        let node =
-            output.split_once(':').filter(|(port, _)| is_port(port)).map_or(&output[..], |(_, node)| node);
-        options.outputs.push(node.to_owned());
-    }
-    if options.outputs.is_empty() {
-        let index = Graph::new(&graph)?;
-        let names = index.output_candidates()?.into_iter().map(|node| index.node(node).name.clone());
-        options.outputs = names.collect();
-        if options.outputs.len() != 1 {
-            return Err(frontend_tf::Error::Outputs { candidates: options.outputs }.into());
-        }
-    }
-    source.freeze(&graph, &options)
+    Ok(())
 }
 
-/// Converts the graph, with the inputs' shapes where they were given without names.
-fn model_of(graph: &GraphDef, request: &Request) -> Result<Model, Error> {
-    let mut options = Options {
-        name: request.model_name.clone(),
-        inputs: request.inputs.clone(),
-        outputs: request.outputs.clone(),
-        ..Options::default()
-    };
-    let failed = |error| match error {
-        frontend_tf::Error::MissingVariables { names, total } if request.source.checkpoint.is_none() => {
-            request.source.without_checkpoint(names, total)
-        }
-        other => other.into(),
-    };
-    if !request.input_shapes.is_empty() {
-        let inputs = frontend_tf::inputs(graph, &options).map_err(failed)?;
-        let given = request.input_shapes.len();
-        if given != inputs.len() {
-            return Err(Error::InputCount { flag: "--input_shape", given, inputs });
-        }
-        let shaped = inputs.into_iter().zip(&request.input_shapes);
-        let specs =
-            shaped.map(|(name, shape)| InputSpec { shape: Some(shape.clone()), ..InputSpec::at(name) });
-        options.inputs.extend(specs);
-    }
-    frontend_tf::convert(graph, &options).map_err(failed)
-}
-
-/// Gives every input the batch: dimension `N` of its layout, else the first.
-fn set_batch(model: &mut Model, request: &Request) -> Result<(), Error> {
-    let Some(batch) = request.batch else { return Ok(()) };
-    for (id, layout) in input_layouts(model, request)? {
-        let Op::Parameter(parameter) = &model.node(id).op else { continue };
-        let fail = |problem: &str| Error::Port {
-            flag: "--batch",
-            port: model.node(id).name.clone(),
-            shape: parameter.shape.to_string(),
-            problem: problem.to_owned(),
-        };
-        let mut dims = match parameter.shape.dims() {
-            Some(dims) => dims.to_vec(),
-            None => return Err(fail("its rank is not known; give it a shape with --input_shape instead")),
-        };
-        let axis = match &layout {
-            Some(layout) => layout.source.index_of("N", dims.len()),
-            None => Some(0),
-        };
-        let Some(dim) = axis.and_then(|axis| dims.get_mut(axis)) else {
-            return Err(fail("it has no batch dimension; give shapes with --input_shape instead"));
-        };
-        *dim = Dim::exactly(i64::from(batch));
-        model.set_parameter_shape(id, PartialShape::new(dims));
-    }
-    Ok(model.infer()?)
-}
-
-/// Embeds mean, scale and channel order, then changes layouts: the inputs see them the other way round.
-fn preprocess(model: &mut Model, request: &Request) -> Result<(), Error> {
-    let inputs = input_layouts(model, request)?;
-    let ids: Vec<NodeId> = inputs.iter().map(|(id, _)| *id).collect();
-    let mean = by_input("--mean_values", &request.mean_values, model, &ids)?;
-    let mut scale = by_input("--scale_values", &request.scale_values, model, &ids)?;
-    if let Some(all) = request.scale {
-        // Numbers that are no data (indices, flags) are left alone.
-        let is_data = |id: &NodeId| model.ty((*id).into()).element_type.is_float();
-        scale = ids.iter().map(|id| if is_data(id) { vec![f64::from(all)] } else { Vec::new() }).collect();
-    }
-    let mut reversed = 0;
-    for (((id, spec), mean), scale) in inputs.iter().zip(mean).zip(scale) {
-        let layout = spec.as_ref().map(|spec| spec.source.clone()).unwrap_or_default();
-        let reverse_channels = request.reverse_input_channels && has_three_channels(model, *id, &layout);
-        reversed += usize::from(reverse_channels);
-        preprocessing::embed(model, *id, &layout, &Preprocessing { reverse_channels, mean, scale })?;
-    }
-    if request.reverse_input_channels && reversed == 0 {
-        let inputs =
-            ids.iter().map(|id| format!("{} {}", model.node(*id).name, model.ty((*id).into()).shape));
-        return Err(Error::NothingToReverse { inputs: inputs.collect() });
-    }
-    for (id, spec) in inputs {
-        if let Some(LayoutSpec { source, target, .. }) = spec {
-            check_rank(model, id, &source)?;
-            preprocessing::change_input_layout(model, id, &source, target.as_ref().unwrap_or(&source))?;
-        }
-    }
-    for (id, LayoutSpec { source, target, .. }) in output_layouts(model, request) {
-        preprocessing::change_output_layout(model, id, &source, target.as_ref().unwrap_or(&source))?;
-    }
-    Ok(model.infer()?)
-}
-
-/// The inputs, each with what the user says about its layout.
-fn input_layouts(model: &Model, request: &Request) -> Result<Vec<(NodeId, Option<LayoutSpec>)>, Error> {
-    let mut inputs: Vec<(NodeId, Option<LayoutSpec>)> =
-        model.parameters().iter().map(|id| (*id, None)).collect();
-    for (i, spec) in request.layouts.iter().enumerate() {
-        let found = match &spec.port {
-            Some(name) => inputs.iter_mut().find(|(id, _)| is_called(model, *id, name)),
-            None if request.layouts.len() > model.parameters().len() => {
-                let inputs = names(model, model.parameters());
-                return Err(Error::InputCount { flag: "--layout", given: request.layouts.len(), inputs });
-            }
-            None => inputs.get_mut(i),
-        };
-        match (found, &spec.port) {
-            (Some((_, layout)), _) => *layout = Some(spec.clone()),
-            (None, Some(name)) if !model.results().iter().any(|id| is_called(model, *id, name)) => {
-                let known = [names(model, model.parameters()), names(model, model.results())].concat();
-                return Err(Error::UnknownPort {
-                    flag: "--layout",
-                    name: name.clone(),
-                    kind: "input or output",
-                    known,
-                });
-            }
-            _ => {}
-        }
-    }
-    Ok(inputs)
-}
-
-/// What the user says about layouts of outputs.
-fn output_layouts(model: &Model, request: &Request) -> Vec<(NodeId, LayoutSpec)> {
-    let named = request.layouts.iter().filter_map(|spec| Some((spec.port.as_ref()?, spec)));
-    let found = |(name, spec): (&String, &LayoutSpec)| {
-        let id = model.results().iter().find(|id| is_called(model, **id, name))?;
-        Some((*id, spec.clone()))
-    };
-    named
-        .filter(|(name, _)| !model.parameters().iter().any(|id| is_called(model, *id, name)))
-        .filter_map(found)
-        .collect()
-}
-
-/// True when an input or output goes by `name`: its own, its tensor's, or its tensor's node's.
-fn is_called(model: &Model, id: NodeId, name: &str) -> bool {
-    let node = model.node(id);
-    let port = node.inputs().first().copied().unwrap_or(id.into());
-    let tensor = model.output(port);
-    node.name == name || tensor.names.iter().any(|n| n == name) || model.node(port.node).name == name
-}
-
-/// What users call inputs or outputs.
-fn names(model: &Model, ids: &[NodeId]) -> Vec<String> {
-    let name = |id: &NodeId| {
-        let node = model.node(*id);
-        node.inputs().first().map_or(&node.name, |port| &model.node(port.node).name).clone()
-    };
-    ids.iter().map(name).collect()
-}
-
-/// The values that a flag gives, along the inputs.
-fn by_input(
-    flag: &'static str,
-    given: &[ChannelValues],
-    model: &Model,
-    inputs: &[NodeId],
-) -> Result<Vec<Vec<f64>>, Error> {
-    let mut found = vec![Vec::new(); inputs.len()];
-    let is_by_order = given.iter().any(|values| values.input.is_none());
-    if is_by_order && given.len() != inputs.len() {
-        return Err(Error::InputCount { flag, given: given.len(), inputs: names(model, inputs) });
-    }
-    for (i, ChannelValues { input, values }) in given.iter().enumerate() {
-        let at = match input {
-            None => i,
-            Some(name) => inputs.iter().position(|id| is_called(model, *id, name)).ok_or_else(|| {
-                Error::UnknownPort { flag, name: name.clone(), kind: "input", known: names(model, inputs) }
-            })?,
-        };
-        found[at] = values.iter().map(|value| f64::from(*value)).collect();
+/// The nodes whose names the expressions are found in.
+fn kept(model: &Model, expressions: &[String]) -> Result<HashSet<String>, Error> {
+    let compiled: Vec<regex_lite::Regex> = expressions
+        .iter()
+        .map(|text| {
+            regex_lite::Regex::new(text)
+                .map_err(|e| Error::Expression { text: text.clone(), problem: e.to_string() })
+        })
+        .collect::<Result<_, _>>()?;
+    let names = model.nodes().map(|(_, node)| &node.name);
+    let found: HashSet<String> =
+        names.filter(|name| compiled.iter().any(|regex| regex.is_match(name))).cloned().collect();
+    if found.is_empty() && !expressions.is_empty() {
+        return Err(Error::NothingKept { expressions: expressions.to_vec() });
     }
     Ok(found)
 }
 
-/// An image in colours: by its layout, else by where images have their channels.
-fn has_three_channels(model: &Model, id: NodeId, layout: &Layout) -> bool {
-    let Some(dims) = model.ty(id.into()).shape.dims() else { return false };
-    let is_three = |axis: usize| dims.get(axis).and_then(|dim| dim.size()) == Some(3);
-    if layout.is_empty() {
-        return dims.len() == 4 && (is_three(1) || is_three(3));
+/// `--static_shape`: whatever the shapes of the inputs do not say, no pass can find out.
+fn require_fixed(model: &Model) -> Result<(), Error> {
+    match &optimizer::analysis::open_inputs(model)[..] {
+        [] => Ok(()),
+        open => Err(Error::OpenShapes { inputs: open.iter().map(ToString::to_string).collect() }),
     }
-    layout.index_of("C", dims.len()).is_some_and(is_three)
 }
 
-fn check_rank(model: &Model, id: NodeId, layout: &Layout) -> Result<(), Error> {
-    let shape = &model.ty(id.into()).shape;
-    match (shape.rank(), layout.rank()) {
-        (Some(found), Some(said)) if found != said => Err(Error::Port {
-            flag: "--layout",
-            port: model.node(id).name.clone(),
-            shape: shape.to_string(),
-            problem: format!("the layout {layout} has {said} dimensions, the shape has {found}"),
-        }),
-        _ => Ok(()),
+/// What `--transform` asks for: a network without loops has nothing that LowLatency2 could change; the others change
+/// what a network computes with or is fed by, and would be missed.
+fn check_transforms(model: &Model, transforms: &[Transform]) -> Result<(), Error> {
+    let is_loop = |(_, node): (_, &ir::Node)| matches!(node.op.type_name(), "TensorIterator" | "Loop");
+    for transform in transforms {
+        match transform {
+            Transform::LowLatency2 if !model.nodes().any(is_loop) => {
+                tracing::warn!(
+                    "LowLatency2 has nothing to do: the network holds no TensorIterator and no Loop"
+                );
+            }
+            other => return Err(Error::Transform { transform: *other }),
+        }
     }
+    Ok(())
 }
 
 /// What the IR says about where it comes from.

@@ -1,5 +1,6 @@
 //! What can go wrong between a framework's files and an IR.
 
+use ir::unsupported::Unsupported;
 use std::{io, path::PathBuf};
 use thiserror::Error;
 
@@ -13,6 +14,12 @@ pub enum Error {
     /// The Caffe network could not be read or converted.
     #[error(transparent)]
     Caffe(#[from] frontend_caffe::Error),
+    /// The IR could not be read.
+    #[error(transparent)]
+    Read(#[from] ir::ReadError),
+    /// Inputs or outputs are not there, or not as asked.
+    #[error(transparent)]
+    Cut(#[from] ir::cut::CutError),
     /// The checkpoint could not be read.
     #[error(transparent)]
     Checkpoint(#[from] frontend_keras_ckpt::Error),
@@ -87,6 +94,53 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// The mapping of custom layers cannot be followed.
+    #[error("{}:{line}: {problem}", path.display())]
+    CustomLayers {
+        /// The file.
+        path: PathBuf,
+        /// The line; 0 for the whole file.
+        line: u32,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+    /// The mean image cannot be used.
+    #[error("--mean_file {}: {problem}", path.display())]
+    MeanFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A regular expression cannot be read.
+    #[error("--finegrain_fusing: `{text}` is no regular expression: {problem}")]
+    Expression {
+        /// The expression.
+        text: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No node was meant.
+    #[error(
+        "--finegrain_fusing: no node's name holds any of {}; `mo inspect --dot` shows the names",
+        few(expressions)
+    )]
+    NothingKept {
+        /// The expressions.
+        expressions: Vec<String>,
+    },
+    /// Shapes that are to be fixed are not.
+    #[error("--static_shape: {}; give sizes with --input_shape, --input or --batch", inputs.join(", "))]
+    OpenShapes {
+        /// The inputs.
+        inputs: Vec<String>,
+    },
+    /// A transformation that is not offered.
+    #[error("--transform {transform:?}: {}", transform_advice(*transform))]
+    Transform {
+        /// The transformation.
+        transform: crate::grammar::Transform,
+    },
     /// No input has three channels.
     #[error(
         "--reverse_input_channels: no input has three channels: {}; give --layout or --input_shape if they are not known",
@@ -127,6 +181,30 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+}
+
+fn transform_advice(transform: crate::grammar::Transform) -> &'static str {
+    use crate::grammar::Transform;
+    match transform {
+        Transform::LowLatency2 => "the network holds a loop, and Terroir has no ops for state yet; unroll it",
+        Transform::MakeStateful => {
+            "Terroir has no ops for state yet; leave the flag out and hand outputs to the next inference's inputs"
+        }
+        Transform::Pruning => {
+            "channels of zeros are not taken out yet; leave the flag out, the network computes the same without it"
+        }
+    }
+}
+
+impl Error {
+    /// The report of what cannot be converted, when that is what went wrong.
+    pub fn unsupported(&self) -> Option<&Unsupported> {
+        match self {
+            Self::Graph(frontend_tf::Error::Unsupported(report)) => Some(report),
+            Self::Caffe(frontend_caffe::Error::Unsupported(report)) => Some(report),
+            _ => None,
+        }
+    }
 }
 
 /// Up to ten names, then a count.

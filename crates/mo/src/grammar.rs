@@ -3,8 +3,10 @@
 //! They are OpenVINO's, old forms and new: round or square brackets, spaces or commas inside them, and a list's items
 //! parted by commas. Each function here reads the value of one flag.
 
-use frontend_tf::{FrozenValue, InputSpec};
-use ir::{ElementType, Layout, PartialShape};
+use ir::{
+    ElementType, IrVersion, Layout, PartialShape,
+    cut::{FrozenValue, InputSpec},
+};
 use thiserror::Error;
 
 /// A text that does not follow the flag's grammar.
@@ -244,6 +246,70 @@ pub fn boolean(text: &str) -> Result<bool, SyntaxError> {
         "false" | "0" | "no" | "off" => Ok(false),
         _ => error(text, "expected True or False"),
     }
+}
+
+/// `--mean_file_offsets`: `(x,y)`.
+pub fn offsets(text: &str) -> Result<(usize, usize), SyntaxError> {
+    let inner = bracketed(text.trim()).unwrap_or(text);
+    match words(inner).iter().map(|word| word.parse().ok()).collect::<Option<Vec<usize>>>().as_deref() {
+        Some(&[x, y]) => Ok((x, y)),
+        _ => error(text, "expected two numbers, `(x,y)`"),
+    }
+}
+
+/// `--finegrain_fusing`: regular expressions parted by commas.
+pub fn regexes(text: &str) -> Result<Vec<String>, SyntaxError> {
+    let found: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    for part in &found {
+        if let Err(problem) = regex_lite::Regex::new(part) {
+            return error(part, problem.to_string());
+        }
+    }
+    Ok(found.into_iter().map(str::to_owned).collect())
+}
+
+/// A transformation that `--transform` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transform {
+    /// Loops over time become steps that keep their state.
+    LowLatency2,
+    /// Pairs of inputs and outputs become state.
+    MakeStateful,
+    /// Channels that are zero throughout go.
+    Pruning,
+}
+
+/// `--transform`: `LowLatency2[use_const_initializer=False],Pruning`.
+pub fn transforms(text: &str) -> Result<Vec<Transform>, SyntaxError> {
+    let transform = |item: &str| match item.split(['[', '(']).next().unwrap_or_default().trim() {
+        "LowLatency2" => Ok(Transform::LowLatency2),
+        "MakeStateful" => Ok(Transform::MakeStateful),
+        "Pruning" => Ok(Transform::Pruning),
+        _ => error(item, "expected LowLatency2, MakeStateful[..] or Pruning"),
+    };
+    items(text)?.into_iter().map(transform).collect()
+}
+
+/// `--ir_version`: 10 or 11.
+pub fn ir_version(text: &str) -> Result<IrVersion, SyntaxError> {
+    match text.trim() {
+        "10" => Ok(IrVersion::V10),
+        "11" => Ok(IrVersion::V11),
+        _ => error(text, "expected 10 or 11"),
+    }
+}
+
+/// `--target_device`: a device whose ops are known.
+pub fn device(text: &str) -> Result<String, SyntaxError> {
+    let name = text.trim().to_ascii_uppercase();
+    let of_list = |name: &str| ["CPU", "FPGA"].contains(&name);
+    let known = match name.split_once(':') {
+        Some(("HETERO", list)) => list.split(',').all(of_list),
+        Some(_) => false,
+        None => of_list(&name),
+    };
+    if known { Ok(name) } else { error(text, "expected CPU, FPGA or HETERO:FPGA,CPU") }
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub enum Framework {
     TensorFlow,
     /// Caffe: a prototxt and a caffemodel.
     Caffe,
+    /// OpenVINO: an IR, to be converted once more.
+    Ir,
 }
 
 impl Framework {
@@ -26,6 +28,7 @@ impl Framework {
         match self {
             Self::TensorFlow => "tf",
             Self::Caffe => "caffe",
+            Self::Ir => "ir",
         }
     }
 }
@@ -33,7 +36,7 @@ impl Framework {
 /// Where a network and the values of its variables are.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Source {
-    /// A GraphDef (`.pb`, `.pbtxt`), a MetaGraphDef (`.meta`), a `.caffemodel` or a `.prototxt`.
+    /// A GraphDef (`.pb`, `.pbtxt`), a MetaGraphDef (`.meta`), a `.caffemodel`, a `.prototxt` or an IR (`.xml`).
     pub graph: PathBuf,
     /// What the network is written for; `None` to go by the file's name.
     pub framework: Option<Framework>,
@@ -50,7 +53,11 @@ impl Source {
     pub fn framework(&self) -> Framework {
         let is = |extension: &str| self.graph.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
         let of_caffe = self.definition.is_some() || is("caffemodel") || is("prototxt");
-        self.framework.unwrap_or(if of_caffe { Framework::Caffe } else { Framework::TensorFlow })
+        self.framework.unwrap_or(match is("xml") {
+            true => Framework::Ir,
+            false if of_caffe => Framework::Caffe,
+            false => Framework::TensorFlow,
+        })
     }
 
     /// Reads a TensorFlow graph.
@@ -112,7 +119,8 @@ fn foreign(path: &Path) -> Option<&'static str> {
              then give --input_model graph.pb --input_checkpoint prefix"
         }
         "index" => "the index of a checkpoint; give the graph here and this file as --input_checkpoint",
-        "xml" | "bin" => "an IR already",
+        "xml" => "an IR, no graph of TensorFlow's",
+        "bin" => "the weights of an IR; give its .xml",
         _ => return None,
     })
 }

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | optimise a model | [`optimize`] |
 //! | run some passes only, or see the model after each | [`run`] with values of [`PASSES`] |
+//! | find what will not work on a device or in half precision | [`analysis`] |
+//! | know what a node has to compute and to move | [`work::of`] |
 //! | put mean, scale, reversed channels or another layout behind an input | [`preprocessing`] |
 //!
 //! A pass is a value with a name. Most are lists of rules; a rule looks at one node and answers with a replacement
@@ -13,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+pub mod analysis;
 mod fold;
 mod graph;
 mod group;
@@ -24,19 +27,31 @@ mod pass;
 mod permutation;
 pub mod preprocessing;
 mod rule;
+mod stride;
 mod weights;
+pub mod work;
 
 pub use pass::{Error, Pass, Record, Refused, Report, Step, run};
 
 use ir::{Model, ModelError};
-use rule::{Rule, rewrite};
+use rule::{Effect, Rule, rewrite, rewrite_with};
+use std::collections::HashSet;
 
 /// What is asked of [`optimize`].
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Names of passes to leave out.
     pub skip: Vec<String>,
+    /// Names of nodes that are not fused with others.
+    pub keep: HashSet<String>,
 }
+
+/// The pass that takes linear operations into weights.
+pub const LINEAR_FUSING: &str = "fuse linear chains";
+/// The pass that makes grouped convolutions.
+pub const GROUP_FUSING: &str = "group convolutions";
+/// The pass that moves the strides of 1x1 convolutions towards the inputs.
+pub const STRIDE_HOISTING: &str = "hoist strides";
 
 /// All passes, in the order in which [`optimize`] runs them.
 pub const PASSES: &[Pass] = &[
@@ -45,10 +60,11 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "decompose normalisations", run: |model, record| rules(model, linear::DECOMPOSE, record) },
     Pass { name: "settle layouts", run: layout::settle },
     Pass { name: "fold transposed constants", run: fold_constants },
-    Pass { name: "fuse pads and dilations", run: |model, record| rules(model, padding::RULES, record) },
-    Pass { name: "group convolutions", run: |model, record| rules(model, group::RULES, record) },
-    Pass { name: "fuse activations", run: |model, record| rules(model, activation::RULES, record) },
-    Pass { name: "fuse linear chains", run: |model, record| rules(model, linear::RULES, record) },
+    Pass { name: "fuse pads and dilations", run: |model, record| fuse(model, padding::RULES, record) },
+    Pass { name: GROUP_FUSING, run: |model, record| fuse(model, group::RULES, record) },
+    Pass { name: "fuse activations", run: |model, record| fuse(model, activation::RULES, record) },
+    Pass { name: LINEAR_FUSING, run: |model, record| fuse(model, linear::RULES, record) },
+    Pass { name: STRIDE_HOISTING, run: stride::hoist },
     Pass { name: "remove leftovers", run: remove_identities },
 ];
 
@@ -65,11 +81,15 @@ pub fn optimize_watched(
 ) -> Result<Report, Error> {
     let passes: Vec<Pass> =
         PASSES.iter().filter(|pass| !options.skip.iter().any(|name| name == pass.name)).copied().collect();
-    run(model, &passes, after)
+    pass::run_keeping(model, &passes, &options.keep, after)
 }
 
 fn rules(model: &mut Model, rules: &[Rule], record: &mut Record) -> Result<usize, ModelError> {
     Ok(rewrite(model, rules, record)? + model.remove_dead())
+}
+
+fn fuse(model: &mut Model, rules: &[Rule], record: &mut Record) -> Result<usize, ModelError> {
+    Ok(rewrite_with(model, rules, Effect::Fuses, record)? + model.remove_dead())
 }
 
 fn fold_constants(model: &mut Model, record: &mut Record) -> Result<usize, ModelError> {

@@ -22,11 +22,18 @@ pub struct Record {
     refusals: Vec<Refused>,
     seen: HashSet<(&'static str, String)>,
     applied: BTreeMap<&'static str, usize>,
+    /// Names of nodes that are not to be fused with others.
+    keep: HashSet<String>,
 }
 
 impl Record {
     pub(crate) fn applied(&mut self, rule: &'static str) {
         *self.applied.entry(rule).or_default() += 1;
+    }
+
+    /// True when the node must not go into another.
+    pub(crate) fn keeps(&self, node: &str) -> bool {
+        self.keep.contains(node)
     }
 
     pub(crate) fn refused(&mut self, rule: &'static str, node: &str, reason: String) {
@@ -57,6 +64,8 @@ pub struct Step {
     pub changes: usize,
     /// How long it took, checks not included.
     pub time: Duration,
+    /// How often each rule applied in it.
+    pub applied: BTreeMap<&'static str, usize>,
 }
 
 /// What an optimisation did.
@@ -105,14 +114,28 @@ pub fn run(
     passes: &[Pass],
     after: &mut dyn FnMut(&Step, &Model),
 ) -> Result<Report, Error> {
-    let mut record = Record::default();
+    run_keeping(model, passes, &HashSet::new(), after)
+}
+
+/// The same; passes that fuse leave the nodes called `keep` alone.
+pub(crate) fn run_keeping(
+    model: &mut Model,
+    passes: &[Pass],
+    keep: &HashSet<String>,
+    after: &mut dyn FnMut(&Step, &Model),
+) -> Result<Report, Error> {
+    let mut record = Record { keep: keep.clone(), ..Record::default() };
     let mut steps = Vec::new();
     for pass in passes {
         let fail = |source| Error::Model { pass: pass.name, source };
         let outputs: Vec<PortType> = output_types(model);
         let start = Instant::now();
+        let before = std::mem::take(&mut record.applied);
         let changes = (pass.run)(model, &mut record).map_err(fail)?;
-        let step = Step { pass: pass.name, changes, time: start.elapsed() };
+        let step = Step { pass: pass.name, changes, time: start.elapsed(), applied: record.applied.clone() };
+        for (rule, count) in before {
+            *record.applied.entry(rule).or_default() += count;
+        }
         tracing::debug!(pass = pass.name, changes, time = ?step.time, nodes = model.len(), "pass");
         if changes > 0 {
             model.infer().map_err(fail)?;

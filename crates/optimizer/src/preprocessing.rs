@@ -56,6 +56,16 @@ pub enum PreprocessingError {
         /// The number.
         value: f64,
     },
+    /// The mean image is of another shape.
+    #[error("a mean image of shape {found:?} does not fit input `{input}` of shape {shape}")]
+    MeanImage {
+        /// The input's name.
+        input: String,
+        /// Its shape.
+        shape: PartialShape,
+        /// The image's shape.
+        found: Vec<usize>,
+    },
     /// The layouts don't name the same dimensions, or not as many as the input has.
     #[error("input `{input}` of shape {shape} can't go from layout {from} to {to}")]
     Layout {
@@ -78,6 +88,8 @@ pub enum PreprocessingError {
 pub struct Preprocessing {
     /// Reverse the channels (RGB to BGR).
     pub reverse_channels: bool,
+    /// Subtracted before `mean`: one number an element, of the shape that the input has but for its batch.
+    pub mean_image: Option<Tensor>,
     /// Subtracted: nothing, one number, or one a channel in the order that the network was trained with.
     pub mean: Vec<f64>,
     /// Divided by, likewise.
@@ -105,7 +117,7 @@ pub fn embed(
     let input = model.node(parameter).name.clone();
     let ty = model.ty(parameter.into()).element_type;
     let rank = model.ty(parameter.into()).shape.rank().unwrap_or(0);
-    if !(ty.is_float() || steps.mean.is_empty() && steps.scale.is_empty()) {
+    if !(ty.is_float() || steps.mean.is_empty() && steps.scale.is_empty() && steps.mean_image.is_none()) {
         return Err(PreprocessingError::ElementType { input, found: ty });
     }
     let list = |what: &'static str, values: &[f64], usable: fn(f64) -> bool| {
@@ -134,6 +146,17 @@ pub fn embed(
         let gather = Gather { batch_dims: 0 };
         at =
             model.add(format!("{input}/reverse_channels"), gather, &[at, picks.into(), along.into()])?.into();
+    }
+    if let Some(image) = &steps.mean_image {
+        let fits =
+            image.element_type() == ty && model.ty(at).shape.broadcast(&image.shape().into()).is_some();
+        if !fits || image.shape().len() != rank {
+            let shape = model.ty(at).shape.clone();
+            return Err(PreprocessingError::MeanImage { input, shape, found: image.shape().to_vec() });
+        }
+        let constant = model.add_constant(format!("{input}/mean_image/value"), image.clone());
+        at = add_binary(model, format!("{input}/mean_image"), BinaryKind::Subtract, at, constant.into())?
+            .into();
     }
     for (what, values, kind) in
         [("mean", &steps.mean, BinaryKind::Subtract), ("scale", &steps.scale, BinaryKind::Divide)]

@@ -65,12 +65,31 @@ pub(crate) struct Rule {
     pub(crate) apply: fn(&mut Model, NodeId) -> Outcome,
 }
 
+/// What a set of rules does to nodes.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Effect {
+    /// Removes what computes nothing, moves what moves data.
+    Tidies,
+    /// Makes one node of several that compute; users can ask to leave nodes out of it.
+    Fuses,
+}
+
 /// Sweeps are repeated while something changes, but no more often than this; rules that undo each other would
 /// never end.
 const MOST_SWEEPS: usize = 32;
 
 /// Applies `rules` everywhere until nothing changes. Returns the number of replacements.
 pub(crate) fn rewrite(model: &mut Model, rules: &[Rule], record: &mut Record) -> Result<usize, ModelError> {
+    rewrite_with(model, rules, Effect::Tidies, record)
+}
+
+/// The same with rules that have such an effect.
+pub(crate) fn rewrite_with(
+    model: &mut Model,
+    rules: &[Rule],
+    effect: Effect,
+    record: &mut Record,
+) -> Result<usize, ModelError> {
     let mut changes = 0;
     for _ in 0..MOST_SWEEPS {
         let before = changes;
@@ -80,7 +99,12 @@ pub(crate) fn rewrite(model: &mut Model, rules: &[Rule], record: &mut Record) ->
                     break;
                 }
                 let capacity = model.capacity();
-                let outcome = (rule.apply)(model, id).and_then(|new| put(model, id, new, capacity));
+                let outcome = (rule.apply)(model, id).and_then(|new| {
+                    if effect == Effect::Fuses {
+                        spare_kept(model, id, new, record)?;
+                    }
+                    put(model, id, new, capacity)
+                });
                 match outcome {
                     Ok(()) => {
                         changes += 1;
@@ -100,6 +124,27 @@ pub(crate) fn rewrite(model: &mut Model, rules: &[Rule], record: &mut Record) ->
         }
     }
     Ok(changes)
+}
+
+/// Refuses when a node that is to be kept would go with `old`.
+fn spare_kept(model: &Model, old: NodeId, new: Replacement, record: &Record) -> Result<(), Refusal> {
+    let mut gone = vec![old];
+    let mut at = 0;
+    while let Some(&id) = gone.get(at) {
+        at += 1;
+        let node = model.node(id);
+        ensure(!record.keeps(&node.name), || format!("`{}` was asked not to be fused", node.name))?;
+        for port in node.inputs() {
+            let source = port.node;
+            let leaves = model.users_of(source).all(|(user, _)| gone.contains(&user));
+            let stays = source == new.port.node
+                || matches!(model.node(source).op, Op::Parameter(_) | Op::Constant(_));
+            if leaves && !stays && !gone.contains(&source) {
+                gone.push(source);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Puts a replacement in place of `old`, with names and run-time information, and removes what nobody uses now.

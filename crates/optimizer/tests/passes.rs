@@ -15,7 +15,7 @@ fn every_pass_has_its_own_name_and_can_be_left_out() {
     let x = net.input("[1,3,4,4]");
     let before = net.model(&[x * x.sigmoid()]);
     let mut model = before.clone();
-    let options = Options { skip: vec!["fuse activations".to_owned()] };
+    let options = Options { skip: vec!["fuse activations".to_owned()], ..Options::default() };
     let report = optimize(&mut model, &options).unwrap();
     assert!(report.steps.iter().all(|step| step.pass != "fuse activations"));
     assert_eq!(model.to_string(), before.to_string());

@@ -22,7 +22,12 @@ fn kinds(model: &Model) -> String {
 }
 
 fn all() -> Preprocessing {
-    Preprocessing { reverse_channels: true, mean: vec![0.1, 0.2, 0.3], scale: vec![2.0, 4.0, 0.5] }
+    Preprocessing {
+        reverse_channels: true,
+        mean_image: None,
+        mean: vec![0.1, 0.2, 0.3],
+        scale: vec![2.0, 4.0, 0.5],
+    }
 }
 
 #[test]

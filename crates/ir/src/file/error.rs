@@ -287,6 +287,21 @@ pub enum WriteError {
         /// Its attributes.
         attributes: String,
     },
+    /// An op that readers of the version do not know.
+    #[error(
+        "{op} `{node}` is of a later op set than opset{newest}, the newest that runtimes of IR version {version} know; \
+         write version 11, or cut the network before it"
+    )]
+    TooNew {
+        /// The node.
+        node: String,
+        /// Its type.
+        op: String,
+        /// The version.
+        version: u32,
+        /// The newest op set.
+        newest: u32,
+    },
     /// The graph has a cycle.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -1,6 +1,7 @@
 //! IR files: the graph as text (`.xml`), the constants as raw bytes beside it (`.bin`).
 //!
-//! Versions 10 and 11 are read as any tool wrote them; version 11 is written, as OpenVINO 2026 and Netron open it.
+//! Versions 10 and 11 are read as any tool wrote them; version 11 is written, as OpenVINO 2026 and Netron open it,
+//! and version 10 for runtimes up to 2021.4.
 
 mod error;
 mod read;
@@ -10,7 +11,7 @@ mod write;
 pub use error::{ReadError, ReadErrorKind, WriteError};
 pub use read::{read_ir, read_ir_from};
 pub use weights::Weights;
-pub use write::{Written, to_ir, write_ir};
+pub use write::{IrVersion, Written, to_ir, to_ir_as, write_ir, write_ir_as};
 
 /// The attribute of `rt_info` that holds the layout of an input or an output.
 const LAYOUT: &str = "layout";

@@ -50,13 +50,23 @@ impl Weights {
     }
 
     /// Writes the whole file, zeros between the chunks.
-    pub fn write_to(&self, mut to: impl Write) -> io::Result<()> {
+    pub fn write_to(&self, to: impl Write) -> io::Result<()> {
+        self.write_watched(to, &mut |_, _| {})
+    }
+
+    /// The same; `progress` hears how many bytes of how many are written.
+    pub(super) fn write_watched(
+        &self,
+        mut to: impl Write,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> io::Result<()> {
         let mut at = 0;
         for (offset, bytes) in self.chunks() {
             let gap = usize::try_from(offset - at).expect("a gap is shorter than the alignment");
             to.write_all(&[0; ALIGNMENT][..gap])?;
             to.write_all(bytes)?;
             at = offset + bytes.len() as u64;
+            progress(at, self.end);
         }
         to.flush()
     }

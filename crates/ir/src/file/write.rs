@@ -4,7 +4,7 @@ use super::{LAYOUT, Weights, WriteError, join_names, split_path};
 use crate::{
     Layout, Model, Node, NodeId, Op, Port, RtAttribute,
     attribute::{self, Attribute},
-    op::PortType,
+    op::{NEWEST_OPSET, PortType},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -23,15 +23,52 @@ pub struct Written {
     pub bin: PathBuf,
 }
 
+/// A version of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IrVersion {
+    /// For runtimes up to OpenVINO 2021.4: no op of an op set beyond 8, no run-time information.
+    V10,
+    /// For OpenVINO 2022.1 and later.
+    #[default]
+    V11,
+}
+
+impl IrVersion {
+    fn number(self) -> u32 {
+        match self {
+            Self::V10 => 10,
+            Self::V11 => 11,
+        }
+    }
+
+    /// The newest op set that its readers know.
+    fn newest_opset(self) -> u32 {
+        match self {
+            Self::V10 => 8,
+            Self::V11 => NEWEST_OPSET,
+        }
+    }
+}
+
 /// Writes `model` as an IR of version 11: `xml` and, beside it, the `.bin`. Both appear whole or not at all.
 pub fn write_ir(model: &Model, xml: impl AsRef<Path>) -> Result<Written, WriteError> {
+    write_ir_as(model, xml, IrVersion::V11, &mut |_, _| {})
+}
+
+/// Writes an IR of a version; `progress` hears how many bytes of how many lie in the `.bin`.
+pub fn write_ir_as(
+    model: &Model,
+    xml: impl AsRef<Path>,
+    version: IrVersion,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Written, WriteError> {
     let xml = xml.as_ref().to_owned();
     let bin = xml.with_extension("bin");
     if xml.file_name().is_none() || xml == bin || xml.is_dir() {
         return Err(WriteError::Path { path: xml });
     }
-    let (text, weights) = to_ir(model)?;
-    let bin_file = temporary(&bin, |file| weights.write_to(file))?;
+    let (text, weights) = to_ir_as(model, version)?;
+    let bin_file = temporary(&bin, |file| weights.write_watched(file, progress))?;
     let xml_file = temporary(&xml, |file| file.write_all(text.as_bytes()))?;
     let persist = |file: NamedTempFile, path: &Path| {
         file.persist(path).map_err(|e| WriteError::Io { path: path.to_owned(), source: e.error })
@@ -68,10 +105,16 @@ fn temporary(
 
 /// The text of an IR of version 11, and the constants that it refers to.
 pub fn to_ir(model: &Model) -> Result<(String, Weights), WriteError> {
+    to_ir_as(model, IrVersion::V11)
+}
+
+/// The text of an IR of a version, and the constants that it refers to.
+pub fn to_ir_as(model: &Model, version: IrVersion) -> Result<(String, Weights), WriteError> {
     let order = file_order(model)?;
     let ids: HashMap<NodeId, usize> = order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
     let mut writer = Writer {
         model,
+        version,
         layouts: layouts(model),
         text: String::new(),
         weights: Weights::default(),
@@ -79,7 +122,7 @@ pub fn to_ir(model: &Model) -> Result<(String, Weights), WriteError> {
     };
     writer.check(&model.name, "name", &model.name)?;
     writer.line(0, format_args!("<?xml version=\"1.0\"?>"));
-    writer.line(0, format_args!("<net name=\"{}\" version=\"11\">", Escaped(&model.name)));
+    writer.line(0, format_args!("<net name=\"{}\" version=\"{}\">", Escaped(&model.name), version.number()));
     writer.line(1, format_args!("<layers>"));
     for (i, id) in order.iter().enumerate() {
         writer.layer(i, *id)?;
@@ -137,6 +180,7 @@ fn source(model: &Model, mut port: Port) -> Port {
 
 struct Writer<'a> {
     model: &'a Model,
+    version: IrVersion,
     text: String,
     weights: Weights,
     /// The layouts of inputs and outputs, by the ports that files write them at.
@@ -158,7 +202,7 @@ impl Writer<'_> {
         let node = model.node(id);
         let (version, mut data) = match &node.op {
             Op::Custom(custom) => (custom.version.clone(), custom.attributes.clone()),
-            op => (format!("opset{}", opset(node)?), owned(op.attributes())),
+            op => (format!("opset{}", opset(node, self.version)?), owned(op.attributes())),
         };
         if let Op::Constant(constant) = &node.op {
             let tensor = &constant.tensor;
@@ -183,7 +227,7 @@ impl Writer<'_> {
         }
         let is_result = matches!(node.op, Op::OpResult(_));
         let output_names = match node.outputs() {
-            [output] if is_result && !output.names.is_empty() => {
+            [output] if is_result && !output.names.is_empty() && self.version != IrVersion::V10 => {
                 self.names_attribute(node, "output_names", &output.names)?
             }
             _ => String::new(),
@@ -259,7 +303,8 @@ impl Writer<'_> {
         node: &Node,
         info: impl ExactSizeIterator<Item = (&'b String, &'b RtAttribute)>,
     ) -> Result<(), WriteError> {
-        if info.len() == 0 {
+        // Readers of version 10 know other forms of it.
+        if info.len() == 0 || self.version == IrVersion::V10 {
             return Ok(());
         }
         self.line(depth, format_args!("<rt_info>"));
@@ -381,8 +426,9 @@ fn owned(pairs: Vec<(&'static str, String)>) -> Vec<(String, String)> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The op set with which the node's file form reads back as its op: the node's own, else the newest that does.
-fn opset(node: &Node) -> Result<u32, WriteError> {
+/// The op set with which the node's file form reads back as its op: the node's own, else the newest that does. Readers
+/// of the version know it.
+fn opset(node: &Node, version: IrVersion) -> Result<u32, WriteError> {
     let op = &node.op;
     // What the op holds beside its attributes lies elsewhere in the file.
     if matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::OpResult(_)) {
@@ -397,10 +443,26 @@ fn opset(node: &Node) -> Result<u32, WriteError> {
     let mut known: Vec<u32> =
         Op::known().filter(|(name, _)| *name == op.type_name()).map(|(_, opset)| opset).collect();
     known.sort_unstable();
-    std::iter::once(node.opset).chain(known.into_iter().rev()).find(reads_back).ok_or_else(|| {
+    // A node read from a later set than its op changed in belongs to the set of the change.
+    let own = known
+        .iter()
+        .copied()
+        .filter(|opset| *opset <= node.opset)
+        .max()
+        .filter(|_| node.opset > version.newest_opset());
+    let mut candidates = std::iter::once(own.unwrap_or(node.opset))
+        .chain(known.into_iter().rev())
+        .filter(reads_back)
+        .peekable();
+    if candidates.peek().is_none() {
         let attributes: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let (node, op) = (node.name.clone(), op.type_name().to_owned());
-        WriteError::NotExpressible { node, op, attributes: attributes.join(" ") }
+        return Err(WriteError::NotExpressible { node, op, attributes: attributes.join(" ") });
+    }
+    let newest = version.newest_opset();
+    candidates.find(|opset| *opset <= newest).ok_or_else(|| {
+        let (node, op) = (node.name.clone(), op.type_name().to_owned());
+        WriteError::TooNew { node, op, version: version.number(), newest }
     })
 }
 

@@ -1,9 +1,14 @@
 //! What users and scripts know from the console of 2018: one line a message, its kind in brackets before it.
 
-use crate::Stage;
+use crate::{Event, Stage};
 use clap::error::ErrorKind;
-use indicatif::{ProgressBar, ProgressStyle};
-use std::{fmt::Display, io::IsTerminal, process::ExitCode};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    fmt::Display,
+    io::{IsTerminal, Write},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Exit code of a conversion that failed.
@@ -22,9 +27,22 @@ pub fn warning(text: &dyn Display) {
     message("WARNING", text);
 }
 
+/// Prints what is good to know.
+pub fn info(text: &dyn Display) {
+    message("INFO", text);
+}
+
 fn message(kind: &str, text: &dyn Display) {
     for line in text.to_string().lines().filter(|line| !line.trim().is_empty()) {
         eprintln!("[ {kind} ]  {line}");
+    }
+}
+
+/// Prints an answer. A closed pipe (`mo inspect | head`) is no reason to fail.
+pub fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => failed(&error),
+        _ => ExitCode::SUCCESS,
     }
 }
 
@@ -44,43 +62,77 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Lets what the crates log go to stderr.
-pub fn log(info: bool, debug: bool) {
-    if info {
-        let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-        // A program logs to one place: when it is taken already, that is it.
-        let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
-    }
+/// Lets what the crates log, from `level` on, go to stderr.
+pub fn log(level: LevelFilter) {
+    // A program logs to one place: when it is taken already, that is it.
+    let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
 }
 
-/// A bar that shows how far the work is, when somebody sees it.
+/// Conversions that end sooner need no bar.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A bar that shows how far the work is, when somebody sees it: passes while the network is optimised, bytes while
+/// the IR is written.
 #[derive(Debug)]
-pub struct Progress(ProgressBar);
+pub struct Progress {
+    bar: ProgressBar,
+    start: Instant,
+    shown: bool,
+    allowed: bool,
+}
 
 impl Progress {
-    /// A bar on the terminal, or none.
-    pub fn new(wanted: bool) -> Self {
-        if !wanted || !std::io::stderr().is_terminal() {
-            return Self(ProgressBar::hidden());
+    /// A bar on the terminal as soon as the work takes long, or at once if that is wanted; none where nobody looks.
+    pub fn new(at_once: bool, allowed: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::hidden());
+        let allowed = allowed && std::io::stderr().is_terminal();
+        let mut progress = Self { bar, start: Instant::now(), shown: false, allowed };
+        if at_once {
+            progress.show();
         }
-        let bar = ProgressBar::new(Stage::ALL.len() as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} [{elapsed}]") {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
-        Self(bar)
+        progress
     }
 
-    /// The work has come to `stage`.
-    pub fn reached(&self, stage: Stage) {
-        let position = Stage::ALL.iter().position(|s| *s == stage).unwrap_or_default();
-        self.0.set_position(position as u64);
-        self.0.set_message(stage.to_string());
+    fn show(&mut self) {
+        if self.allowed && !self.shown {
+            self.shown = true;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+
+    /// The work has come to `event`.
+    pub fn reached(&mut self, event: &Event) {
+        if self.start.elapsed() > PATIENCE {
+            self.show();
+        }
+        let (template, at, of, message) = match event {
+            Event::Stage(stage) => {
+                let at = Stage::ALL.iter().position(|s| s == stage).unwrap_or_default();
+                (STAGES, at as u64, Stage::ALL.len() as u64, stage.to_string())
+            }
+            Event::Pass { step, done, of, .. } => (PASSES, *done as u64, *of as u64, step.pass.to_owned()),
+            Event::Written { bytes, of } => (BYTES, *bytes, *of, Stage::Write.to_string()),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_length(of);
+        self.bar.set_position(at);
+        self.bar.set_message(message);
+    }
+
+    /// Lets `print` write lines that the bar does not draw over.
+    pub fn above(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
     }
 }
+
+const STAGES: &str = "{bar:40} step {pos}/{len} {msg} [{elapsed}]";
+const PASSES: &str = "{bar:40} pass {pos}/{len} {msg} [{elapsed}]";
+const BYTES: &str = "{bar:40} {bytes}/{total_bytes} {msg} [{elapsed}]";
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

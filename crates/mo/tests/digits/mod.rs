@@ -34,7 +34,6 @@ pub(crate) fn request(graph: &str, checkpoint: Option<&str>, folder: &Path) -> R
         model_name: "net".to_owned(),
         output_dir: folder.to_owned(),
         outputs: vec![OUTPUT.to_owned()],
-        fuse: true,
         ..Request::default()
     }
 }

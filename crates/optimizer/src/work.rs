@@ -45,31 +45,42 @@ pub fn of(model: &Model, id: NodeId) -> Option<Work> {
 fn arithmetic(model: &Model, node: &Node, output: Vec<usize>) -> Option<(String, u64, u64)> {
     let data = sizes(model, *node.inputs().first()?)?;
     let weights = sizes(model, *node.inputs().get(1)?)?;
-    let count = |sizes: &[usize]| sizes.iter().product::<usize>() as u64;
+    let count = |sizes: &[usize]| product(sizes.iter().map(|size| *size as u64));
     let (windows, channels, groups) = match &node.op {
         Op::Convolution(op) => (op.windows(&data, &weights).ok()?, weights[1], 1),
         Op::GroupConvolution(op) => (op.windows(&data, &weights).ok()?, weights[2], weights[0]),
         // Every element of the data meets every output channel and every tap.
         Op::ConvolutionBackpropData(_) => {
-            let flops = 2 * count(&data) * count(&weights[1..]);
+            let flops = product([2, count(&data), count(weights.get(1..)?)]);
             return Some(("transposed".into(), flops, flops));
         }
         Op::GroupConvolutionBackpropData(_) => {
-            let flops = 2 * count(&data) * count(&weights[2..]);
+            let flops = product([2, count(&data), count(weights.get(2..)?)]);
             return Some(("transposed".into(), flops, flops));
         }
         Op::MatMul(op) => {
             let depth = data[data.len().checked_sub(if op.transpose_a { 2 } else { 1 })?];
-            let flops = 2 * count(&output) * depth as u64;
+            let flops = product([2, count(&output), depth as u64]);
             return Some(("dense".into(), flops, flops));
         }
         _ => return None,
     };
-    let planes = count(&output[..2]) * channels as u64;
-    let per_axis = |taps: &dyn Fn(&Window) -> usize| windows.iter().map(|w| taps(w) as u64).product::<u64>();
-    let all = per_axis(&|w| w.output * w.kernel);
-    let inside = per_axis(&|w| (0..w.output).map(|at| w.taps(at).len()).sum());
-    Some((convolution_kind(&windows, channels, groups), 2 * planes * all, 2 * planes * inside))
+    let planes = product([count(&output[..2]), channels as u64]);
+    let per_axis = |taps: &dyn Fn(&Window) -> u64| product(windows.iter().map(taps));
+    let all = per_axis(&|w| product([w.output as u64, w.kernel as u64]));
+    let inside = per_axis(&taps_inside);
+    let kind = convolution_kind(&windows, channels, groups);
+    Some((kind, product([2, planes, all]), product([2, planes, inside])))
+}
+
+/// The taps of all positions that lie on the input: what lies on padding counts for nothing.
+fn taps_inside(window: &Window) -> u64 {
+    (0..window.kernel).map(|tap| window.positions(tap).len() as u64).sum()
+}
+
+/// Files claim any size; what does not fit is as much as fits.
+fn product(factors: impl IntoIterator<Item = u64>) -> u64 {
+    factors.into_iter().fold(1, u64::saturating_mul)
 }
 
 fn convolution_kind(windows: &[Window], channels: usize, groups: usize) -> String {
