@@ -153,7 +153,7 @@ impl<'a> Converter<'a> {
             }
             let converter = match layer::find(&layer.kind) {
                 Some(converter) => converter,
-                None if self.custom_ops => layer::custom,
+                None if self.custom_ops.keeps(&layer.kind) => layer::custom,
                 None => {
                     self.refused.insert(index, None);
                     continue;

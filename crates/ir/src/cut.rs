@@ -270,12 +270,12 @@ fn replacement(model: &mut Model, spec: &InputSpec, at: &Cut) -> Result<Port, Cu
             if ty.element_type == ElementType::Dynamic {
                 return Err(fail("its type is not known; give it one, as in `{f32}`".to_owned()));
             }
-            if let Op::Parameter(parameter) = &mut model.node_mut(at.source.node).op {
-                if at.input.is_none() {
-                    (parameter.element_type, parameter.shape) = (ty.element_type, ty.shape);
-                    model.infer_node(at.source.node)?;
-                    return Ok(at.source);
-                }
+            if at.input.is_none()
+                && let Op::Parameter(parameter) = &mut model.node_mut(at.source.node).op
+            {
+                (parameter.element_type, parameter.shape) = (ty.element_type, ty.shape);
+                model.infer_node(at.source.node)?;
+                return Ok(at.source);
             }
             model.add_parameter(at.name.clone(), ty.element_type, ty.shape).into()
         }

@@ -8,7 +8,7 @@ use ir::{ElementType, Model, NodeId, Op, Port, Tensor, device::PortInfo};
 use runtime::{Config, HostTensor};
 use samples::{arrays, engine, images, numpy};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -78,6 +78,8 @@ fn pairs(a: &Model, b: &Model) -> Result<Vec<(Port, Port)>> {
             }
         }
     }
+    let outputs = a.nodes().flat_map(|(_, node)| node.outputs());
+    let in_a: HashSet<&str> = outputs.flat_map(|output| &output.names).map(|name| plain(name)).collect();
     let mut pairs = Vec::new();
     for id in a.topological_order()? {
         let node = a.node(id);
@@ -87,8 +89,11 @@ fn pairs(a: &Model, b: &Model) -> Result<Vec<(Port, Port)>> {
         }
         for (index, output) in node.outputs().iter().enumerate() {
             let by_name = output.names.iter().find_map(|name| named.get(plain(name)));
-            // A node whose tensor lost its name has taken others in: only its own like gives the same.
-            let own = || nameless.get(&(&node.name[..], node.op.type_name())).filter(|_| index == 0);
+            // A node whose tensor lost its name has taken others in: only its own like gives the same, and where some
+            // other node has a tensor of that name, that one is the framework's.
+            let is_taken = in_a.contains(&node.name[..]) || named.contains_key(&node.name[..]);
+            let own =
+                || nameless.get(&(&node.name[..], node.op.type_name())).filter(|_| index == 0 && !is_taken);
             let found = if output.names.is_empty() { own() } else { by_name };
             if let Some(port) = found {
                 pairs.push((id.output(index), *port));

@@ -227,6 +227,7 @@ fn check_transforms(model: &Model, transforms: &[Transform]) -> Result<(), Error
 /// What the IR says about where it comes from.
 fn describe(model: &mut Model, request: &Request) {
     let version = concat!("Terroir ", env!("CARGO_PKG_VERSION")).to_owned();
+    model.name.clone_from(&request.model_name);
     model.rt_info.insert("MO_version".to_owned(), version.clone());
     model.rt_info.insert("Runtime_version".to_owned(), version);
     for (name, value) in &request.parameters {

@@ -192,7 +192,7 @@ mod tests {
         assert!(error(&blob(), Some((3, 0)), "[1,2,3,2]").contains("does not lie in it at (3,0)"));
         assert!(error(&blob(), Some((usize::MAX, 0)), "[1,2,3,2]").contains("does not lie"));
         assert!(error(&blob(), None, "[1,2,9,9]").contains("4x3"));
-        assert!(error(&blob(), None, "[1,3,2,2]").contains("--layout"));
+        assert!(error(&blob(), None, "[1,3,5,7]").contains("--layout"));
         assert!(error(&blob(), None, "[1,2,?,2]").contains("open"));
         let claims = Blob { width: Some(i32::MAX), ..blob() };
         assert!(error(&claims, None, "[1,2,2,2]").contains("are no image"));

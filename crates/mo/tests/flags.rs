@@ -268,7 +268,11 @@ fn old_runtimes_get_version_10() {
     bench.write("net.xml", &small(1));
     let image = noise(&[1, 3, 8, 8], 8);
     let model = bench.converted(&bench.path("net.xml"), "--ir_version 10 --data_type FP16");
-    assert_close(&run(&model, std::slice::from_ref(&image)), &run(&small(1), &[image.clone()]), 1e-2);
+    assert_close(
+        &run(&model, std::slice::from_ref(&image)),
+        &run(&small(1), std::slice::from_ref(&image)),
+        1e-2,
+    );
     let text = fs::read_to_string(bench.path("out.xml")).unwrap();
     assert!(text.contains("<net name=\"out\" version=\"10\">"), "{text}");
     assert!(!text.contains("<attribute") && !text.contains("output_names"));

@@ -25,8 +25,8 @@ fn a_network_is_described() {
     assert_eq!(found["flops"], 2 * (4 * 36 * 27 + 5 * 16 * 36));
     assert_eq!(found["parameters"], 4 * 27 + 4 + 5 * 36);
     assert_eq!(found["weight_bytes"], 4 * (4 * 27 + 4 + 5 * 36));
-    // conv1 and scale1 stand side by side.
-    assert_eq!(found["peak_activation_bytes"], 4 * (2 * 4 * 36));
+    // The image and what conv1 makes of it.
+    assert_eq!(found["peak_activation_bytes"], 4 * (3 * 64 + 4 * 36));
     assert_eq!(found["nodes"], 5);
     let convolutions = &found["ops"][0];
     assert_eq!((&convolutions["op"], &convolutions["count"]), (&"Convolution".into(), &2.into()));
@@ -121,7 +121,7 @@ fn the_layer_whose_weight_changed_is_named() {
         let rows = found["tensors"].as_array().unwrap();
         let at = rows.iter().position(|row| row["node"] == node).unwrap();
         assert!(rows[..at].iter().all(|row| row["absolute"] == 0.0));
-        assert!(rows[at..].iter().all(|row| row["relative"].as_f64().unwrap() > 0.0));
+        assert!(rows[at]["relative"].as_f64().unwrap() > 1e-3);
     }
     // Through the optimizer too, where the scale is part of the convolution: what lies behind it parts.
     bench.write("b.xml", &changed("scale1"));
