@@ -349,3 +349,54 @@ fn the_console_tells_as_much_as_is_asked_for() {
         assert!(help.contains(part), "{part}: {help}");
     }
 }
+
+/// `data [1,3,8,8] -> ReLU -> Riddle -> Pooling`, without weights.
+const PROTOTXT: &str = "name: 'riddles'
+layer { name: 'data' type: 'Input' top: 'data' input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: 'relu' type: 'ReLU' bottom: 'data' top: 'relu' }
+layer { name: 'riddle' type: 'Riddle' bottom: 'relu' top: 'riddle' riddle_param { depth: 3 mode: 'fast' } }
+layer { name: 'pool' type: 'Pooling' bottom: 'riddle' top: 'pool' pooling_param { kernel_size: 2 stride: 2 } }
+";
+
+#[test]
+fn caffes_networks_obey_the_same_flags() {
+    let bench = Bench::new();
+    fs::write(bench.path("net.prototxt"), PROTOTXT).unwrap();
+    let net = bench.path("net.prototxt");
+    bench.refused("net.prototxt", "", &["Riddle"]);
+    let map = "<CustomLayers><CustomLayer NativeType=\"Riddle\" hasParam=\"true\" protoParamName=\"riddle_param\"/>\
+               </CustomLayers>";
+    fs::write(bench.path("map.xml"), map).unwrap();
+    for flags in ["-k map.xml", "--keep_custom_ops", "--keep_custom_ops=Riddle"] {
+        let model = bench.converted(&net, &format!("{flags} --output riddle"));
+        let found = model.nodes().find_map(|(_, node)| match &node.op {
+            Op::Custom(op) => Some(op.clone()),
+            _ => None,
+        });
+        let op = found.unwrap();
+        assert_eq!(op.type_name, "Riddle");
+        for (name, value) in [("depth", "3"), ("mode", "fast")] {
+            assert!(op.attributes.contains(&(name.to_owned(), value.to_owned())), "{:?}", op.attributes);
+        }
+    }
+    let types = |flags: &str| {
+        let model = bench.converted(&net, flags);
+        [model.parameters()[0], model.results()[0]].map(|id| model.ty(id.into()).to_string())
+    };
+    for (flags, want) in [
+        ("--output relu", ["f32[1,3,8,8]", "f32[1,3,8,8]"]),
+        ("--output relu --batch 4", ["f32[4,3,8,8]", "f32[4,3,8,8]"]),
+        ("--output relu --input_shape [2,3,5,5]", ["f32[2,3,5,5]", "f32[2,3,5,5]"]),
+        ("--output relu --input data[?,3,4,4]", ["f32[?,3,4,4]", "f32[?,3,4,4]"]),
+        ("--input 0:pool[1,3,6,6]", ["f32[1,3,6,6]", "f32[1,3,3,3]"]),
+        ("--output relu --layout nchw->nhwc", ["f32[1,8,8,3]", "f32[1,3,8,8]"]),
+    ] {
+        assert_eq!(types(flags), want, "{flags}");
+    }
+    let inspected = bench.mo("inspect net.prototxt --json").out;
+    let found: serde_json::Value =
+        serde_json::from_str(&inspected).unwrap_or_else(|e| panic!("{e}: {inspected}"));
+    assert_eq!(found["unsupported"][0]["op"], "Riddle");
+    assert_eq!(found["suggested_outputs"][0], "relu");
+    assert_eq!(found["framework"], "caffe");
+}
