@@ -111,6 +111,14 @@ impl Case {
     }
 
     fn compare(&self, want: &Tensor, got: &Tensor, output: &Value) -> Result<()> {
+        let mode = output["compare"].as_str().or_else(|| self.meta["compare"].as_str());
+        if mode == Some("detections") {
+            return self.compare_values(&detections(want)?, &detections(got)?, output);
+        }
+        self.compare_values(want, got, output)
+    }
+
+    fn compare_values(&self, want: &Tensor, got: &Tensor, output: &Value) -> Result<()> {
         ensure!(want.shape() == got.shape(), "shape {:?}, want {:?}", got.shape(), want.shape());
         if !want.element_type().is_float() {
             let wrong = want.to_i64s().iter().zip(got.to_i64s()).filter(|(w, g)| **w != *g).count();
@@ -131,6 +139,18 @@ impl Case {
         }
         Ok(())
     }
+}
+
+/// The detections of a detector, which gives them in any order and ends them with a row of -1: rows of image, class,
+/// score and box, by image, class and score.
+fn detections(rows: &Tensor) -> Result<Tensor> {
+    let values = rows.to_f64s();
+    ensure!(values.len() % 7 == 0, "{rows:?} holds no detections");
+    let rows = values.chunks_exact(7).take_while(|row| row[0] >= 0.0).filter(|row| row[2] > 0.0);
+    let mut rows: Vec<&[f64]> = rows.collect();
+    let key = |row: &[f64]| [row[0], row[1], -row[2]];
+    rows.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal));
+    Ok(Tensor::from_f64s(ir::ElementType::F64, &[rows.len(), 7], &rows.concat())?)
 }
 
 /// Runs a program; what it printed on failure is the error.

@@ -52,7 +52,7 @@ pub(super) fn interp(s: &mut Scope) -> Converted {
     }
     let [mut rows, mut columns] = sides(s, data)?;
     let cut = |side: usize| {
-        let left = side as i64 + pads[0] + pads[1];
+        let left = (side as i64).saturating_add(pads[0]).saturating_add(pads[1]);
         usize::try_from(left).ok().filter(|left| *left > 0)
     };
     let mut data = data;
