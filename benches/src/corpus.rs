@@ -145,7 +145,7 @@ impl Case {
 /// score and box, by image, class and score.
 fn detections(rows: &Tensor) -> Result<Tensor> {
     let values = rows.to_f64s();
-    ensure!(values.len() % 7 == 0, "{rows:?} holds no detections");
+    ensure!(values.len().is_multiple_of(7), "{rows:?} holds no detections");
     let rows = values.chunks_exact(7).take_while(|row| row[0] >= 0.0).filter(|row| row[2] > 0.0);
     let mut rows: Vec<&[f64]> = rows.collect();
     let key = |row: &[f64]| [row[0], row[1], -row[2]];

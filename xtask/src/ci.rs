@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-const CORPUS: &str = "../shared/corpus/tf_layers";
+const CORPUS: &str = "../shared/corpus";
 
 fn skip_corpus() -> Result<()> {
     println!("{CORPUS} is not here: the corpus was NOT run");

@@ -19,7 +19,7 @@ const HELP: &str = "cargo xtask <command>
   test [ARGS..]      all tests; ARGS go to cargo test
   tidy               the rules of the house that a program can check
   ci                 what .ci/run runs: formatting, clippy, tidy, tests, documentation, demo, corpus
-  corpus [FOLDER]    converts and runs every case of a corpus folder (default ../shared/corpus/tf_layers)
+  corpus [FOLDER]    converts and runs every case of a corpus folder (default ../shared/corpus)
   zoo                builds the Keras networks with TensorFlow, into .cache/zoo (needs Python 3.9 to 3.11)
   interop            our IRs in OpenVINO and Netron, OpenVINO's in Terroir, all against TensorFlow (after zoo)
   bench [--threads=1,2] [--turns=N] [--layers=N] [--quick] [NETWORK..]

@@ -49,14 +49,18 @@ pub fn inputs(net: &Net, options: &Options) -> Result<Vec<String>, Error> {
     converter.place_inputs(&options.inputs)?;
     let outputs = converter.wanted(&options.outputs)?;
     let order = converter.order(&outputs);
+    let mut taken: HashSet<Top> = outputs.into_iter().collect();
+    for &layer in &order {
+        for (i, top) in graph.sources[layer].iter().enumerate() {
+            if !converter.is_replaced(layer, i, *top) {
+                taken.insert(*top);
+            }
+        }
+    }
     let mut names = Vec::new();
     for &layer in order.iter().filter(|layer| is_input(&graph.layers[**layer].kind)) {
         for (port, name) in graph.layers[layer].tops.iter().enumerate() {
-            let taken = order.iter().any(|other| {
-                let mut sources = graph.sources[*other].iter().enumerate();
-                sources.any(|(i, top)| *top == (layer, port) && !converter.is_replaced(*other, i, *top))
-            });
-            if taken || outputs.contains(&(layer, port)) && !converter.cut_tops.contains_key(&(layer, port)) {
+            if taken.contains(&(layer, port)) && !converter.cut_tops.contains_key(&(layer, port)) {
                 names.push(name.clone());
             }
         }
@@ -165,6 +169,7 @@ impl<'a> Converter<'a> {
             let mut scope = Scope::new(layer, inputs, &mut self.model);
             let converted = converter(&mut scope);
             let unread = scope.unread();
+            let notes = std::mem::take(&mut scope.notes);
             let site = || layer.site();
             match converted {
                 Ok(ports) if ports.len() < layer.tops.len() => {
@@ -176,6 +181,7 @@ impl<'a> Converter<'a> {
                     return Err(Error::Layer { site: site(), problem });
                 }
                 Ok(ports) => {
+                    self.notes.extend(notes.into_iter().map(|note| format!("{}: {note}", site())));
                     if !unread.is_empty() {
                         let fields =
                             unread.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -329,6 +335,8 @@ impl Converter<'_> {
     /// The one report of everything that was refused.
     fn report(&self, order: &[usize]) -> Result<(), Error> {
         let mut report = Unsupported::default();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut cut_points: HashSet<&str> = HashSet::new();
         let shape = |top: &Top| match self.tensor(*top) {
             Some(port) => self.model.ty(port).shape.to_string(),
             None => "?".to_owned(),
@@ -340,9 +348,9 @@ impl Converter<'_> {
                 let computed =
                     |top: &&Top| !is_input(&self.graph.layers[top.0].kind) && self.tensor(**top).is_some();
                 for top in sources.iter().filter(computed) {
-                    let name = self.graph.layers[top.0].tops[top.1].clone();
-                    if !report.cut_points.contains(&name) {
-                        report.cut_points.push(name);
+                    let name = &self.graph.layers[top.0].tops[top.1];
+                    if cut_points.insert(name) {
+                        report.cut_points.push(name.clone());
                     }
                 }
             }
@@ -352,10 +360,11 @@ impl Converter<'_> {
                 input_shapes: sources.iter().map(shape).collect(),
                 reason: reason.clone(),
             };
-            match report.ops.iter_mut().find(|op| op.op == layer.kind) {
-                Some(op) => op.nodes.push(unsupported),
-                None => report.ops.push(UnsupportedOp { op: layer.kind.clone(), nodes: vec![unsupported] }),
-            }
+            let place = *places.entry(&layer.kind).or_insert_with(|| {
+                report.ops.push(UnsupportedOp { op: layer.kind.clone(), nodes: Vec::new() });
+                report.ops.len() - 1
+            });
+            report.ops[place].nodes.push(unsupported);
         }
         if report.ops.is_empty() { Ok(()) } else { Err(Box::new(report).into()) }
     }
@@ -396,7 +405,8 @@ impl Converter<'_> {
 
     /// Tensors go by the blobs that they are at the end, and by their layers. No name is given twice.
     fn name_tensors(&mut self) {
-        let mut given: HashSet<String> = HashSet::new();
+        let placed = self.model.parameters().iter().flat_map(|id| &self.model.output((*id).into()).names);
+        let mut given: HashSet<String> = placed.cloned().collect();
         let blobs = self.graph.layers.iter().enumerate().flat_map(|(i, layer)| {
             let tops = layer.tops.iter().enumerate();
             tops.map(move |(port, top)| (top.as_str(), (i, port)))
@@ -409,10 +419,7 @@ impl Converter<'_> {
             if let Some(port) = self.tensor(top)
                 && given.insert(name.clone())
             {
-                let own = self.model.names_mut(port);
-                if !own.contains(&name) {
-                    own.push(name);
-                }
+                self.model.names_mut(port).push(name);
             }
         }
     }

@@ -181,7 +181,9 @@ pub(crate) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         if alike && !found.iter().any(|name| name == other) {
             found.push(other.to_owned());
         }
+        if found.len() == 3 {
+            break;
+        }
     }
-    found.truncate(3);
     found
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -116,11 +116,8 @@ fn attach(layers: &mut [Layer], weighted: Vec<Layer>, notes: &mut Vec<String>) -
             layer.blobs.clone_from(blobs);
         }
     }
-    let unused: Vec<&str> = names
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !layers.iter().any(|layer| layer.name == *name))
-        .collect();
+    let present: HashSet<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    let unused: Vec<&str> = names.iter().map(String::as_str).filter(|name| !present.contains(name)).collect();
     if !unused.is_empty() {
         let few = unused.iter().take(5).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
         let more = if unused.len() > 5 { format!(" and {} more", unused.len() - 5) } else { String::new() };

@@ -48,6 +48,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) layer: &'a Layer,
     pub(crate) inputs: Vec<Port>,
     pub(crate) model: &'a mut Model,
+    /// What the user should know about this layer.
+    pub(crate) notes: Vec<String>,
     read: RefCell<HashSet<*const Field>>,
 }
 
@@ -60,7 +62,7 @@ pub(crate) struct Params<'a, 's> {
 
 impl<'a> Scope<'a> {
     pub(crate) fn new(layer: &'a Layer, inputs: Vec<Port>, model: &'a mut Model) -> Self {
-        Self { layer, inputs, model, read: RefCell::default() }
+        Self { layer, inputs, model, notes: Vec::new(), read: RefCell::default() }
     }
 
     // Inputs

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Site},
     message::{Field, Message, Position, Value},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 /// One layer, whatever form the file has.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ impl Layer {
 /// The layers of a network, its inputs first.
 pub(crate) fn layers(net: Message) -> Result<Vec<Layer>, Error> {
     let mut layers = inputs(&net)?;
-    let mut paddings: Vec<(String, String, Field)> = Vec::new();
+    let mut paddings: HashMap<String, (String, Field)> = HashMap::new();
     for field in net.fields {
         let is_old = field.name == "layers";
         if !is_old && field.name != "layer" {
@@ -49,18 +49,20 @@ pub(crate) fn layers(net: Message) -> Result<Vec<Layer>, Error> {
         if layer.kind == "padding" {
             let pad = layer.params.fields.iter().find(|f| f.name == "pad").cloned();
             if let (Some(pad), [bottom], [top]) = (pad, &layer.bottoms[..], &layer.tops[..]) {
-                paddings.push((top.clone(), bottom.clone(), pad));
+                paddings.insert(top.clone(), (bottom.clone(), pad));
                 continue;
             }
         }
-        for (top, bottom, pad) in &paddings {
-            let param = layer.params.fields.iter_mut().find_map(|field| match &mut field.value {
-                Value::Message(message) if field.name.ends_with("_param") => Some(message),
-                _ => None,
-            });
-            if let (true, Some(param)) = (layer.bottoms.contains(top), param) {
-                layer.bottoms.iter_mut().filter(|b| *b == top).for_each(|b| b.clone_from(bottom));
-                param.fields.push(pad.clone());
+        let param = layer.params.fields.iter_mut().find_map(|field| match &mut field.value {
+            Value::Message(message) if field.name.ends_with("_param") => Some(message),
+            _ => None,
+        });
+        if let (Some(param), false) = (param, paddings.is_empty()) {
+            for taken in &mut layer.bottoms {
+                if let Some((bottom, pad)) = paddings.get(taken) {
+                    taken.clone_from(bottom);
+                    param.fields.push(pad.clone());
+                }
             }
         }
         layers.push(layer);

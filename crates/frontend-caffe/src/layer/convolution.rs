@@ -3,7 +3,7 @@
 use super::window::{padding, positive};
 use crate::scope::{Converted, Problem, Scope, axis_of, malformed, refuse};
 use ir::{
-    Port,
+    ElementType, Port, Tensor,
     op::{BinaryKind, Convolution, ConvolutionBackpropData, GroupConvolution, GroupConvolutionBackpropData},
 };
 
@@ -134,7 +134,13 @@ fn deconvolve(s: &mut Scope, data: Port) -> Result<Port, Problem> {
         channels(s, data, |count| count.checked_mul(group)?.checked_div(outputs.checked_mul(window)?))?;
     divides(group, channels, "channels")?;
     divides(group, outputs, "outputs")?;
-    let weights = s.blob(0, "weights", &[&[channels, outputs / group], &kernel[..]].concat())?;
+    let weights = match s.blob(0, "weights", &[&[channels, outputs / group], &kernel[..]].concat()) {
+        Err(Problem::NoBlob(what, expected)) if s.blob_count() == 0 && !bias => {
+            let filled = bilinear(s, &[channels, outputs / group], &kernel)?;
+            filled.ok_or(Problem::NoBlob(what, expected))
+        }
+        other => other,
+    }?;
     let result = if group == 1 {
         let weights = s.constant("weights", weights);
         let op = ConvolutionBackpropData {
@@ -159,4 +165,23 @@ fn deconvolve(s: &mut Scope, data: Port) -> Result<Port, Problem> {
         s.emit(op, &[data, weights])?
     };
     biased(s, result, bias, outputs, rank)
+}
+
+/// The weights of an enlargement, which networks state instead of training them (`weight_filler { type: "bilinear" }`):
+/// every map is enlarged by itself. `None` where they do not, or where maps would mix.
+fn bilinear(s: &mut Scope, maps: &[usize; 2], kernel: &[usize]) -> Result<Option<Tensor>, Problem> {
+    let filler = s.params("convolution_param").inner("weight_filler").text("type")?;
+    let (&[side, other], 1) = (kernel, maps[1]) else { return Ok(None) };
+    // A kernel that a file merely claims is made only as far as an enlargement makes sense.
+    if filler != Some("bilinear") || side != other || side > 256 {
+        return Ok(None);
+    }
+    let factor = side.div_ceil(2) as f64;
+    let centre = (2.0 * factor - 1.0 - factor % 2.0) / (2.0 * factor);
+    let along: Vec<f64> = (0..side).map(|i| 1.0 - (i as f64 / factor - centre).abs()).collect();
+    let plane: Vec<f64> = along.iter().flat_map(|y| along.iter().map(move |x| x * y)).collect();
+    let values: Vec<f64> = plane.iter().copied().cycle().take(maps[0] * plane.len()).collect();
+    s.notes.push("the caffemodel has no weights for it; its bilinear filler gave them".to_owned());
+    let tensor = Tensor::from_f64s(ElementType::F32, &[maps[0], 1, side, side], &values);
+    tensor.map(Some).map_err(|error| Problem::Malformed(error.to_string()))
 }

@@ -6,6 +6,7 @@ use ir::{
     Model, Tensor,
     cut::{FrozenValue, InputSpec},
     evaluate,
+    unsupported::CustomOps,
 };
 
 fn net(text: &str, weights: Option<Vec<u8>>) -> Net {
@@ -276,7 +277,7 @@ fn unknown_layers_are_reported_together_or_kept() {
     assert_eq!(report.ops.iter().map(|op| op.op.as_str()).collect::<Vec<_>>(), ["Fancy", "Strange"]);
     assert_eq!(report.ops[0].nodes.len(), 2);
     assert_eq!(report.cut_points, ["conv"]);
-    let options = Options { custom_ops: true, ..Options::default() };
+    let options = Options { custom_ops: CustomOps::All, ..Options::default() };
     let model = convert(&net, &options).unwrap().model;
     let (_, fancy) = model.nodes().find(|(_, node)| node.name == "f").unwrap();
     let ir::Op::Custom(op) = &fancy.op else { panic!("{:?}", fancy.op) };
@@ -284,4 +285,25 @@ fn unknown_layers_are_reported_together_or_kept() {
     let expected = [("size", "3,4"), ("mode", "A"), ("inner.x", "1"), ("alpha", "2")];
     assert_eq!(op.attributes, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
     assert_eq!((fancy.inputs().len(), op.outputs.len()), (2, 2));
+}
+
+/// Networks of segmentation state their enlargement instead of training it.
+#[test]
+fn enlargements_are_filled_in() {
+    let network = |filler: &str| {
+        format!(
+            "{INPUT} layer {{ name: 'up' type: 'Deconvolution' bottom: 'data' top: 'up' convolution_param {{ num_output: 2
+                group: 2 kernel_size: 4 stride: 2 pad: 1 bias_term: false weight_filler {{ type: '{filler}' }} }} }}"
+        )
+    };
+    let net = net(&network("bilinear"), Some(weights()));
+    let Converted { model, notes } = convert(&net, &Options::default()).unwrap();
+    assert!(notes.iter().any(|note| note.contains("'up'") && note.contains("bilinear filler")), "{notes:?}");
+    // What rises evenly still does, away from the border: in steps half as high.
+    let ramp: Vec<f32> = (0..32).map(|i| (i % 4) as f32).collect();
+    let found = evaluate(&model, &[Tensor::from_slice(&[1, 2, 4, 4], &ramp).unwrap()]).unwrap();
+    assert_eq!(found[0].shape(), [1, 2, 8, 8]);
+    assert_eq!(found[0].to_f64s()[8 * 3 + 1..8 * 3 + 7], [0.25, 0.75, 1.25, 1.75, 2.25, 2.75]);
+    let other = parse(Some(network("gaussian").into()), Some(weights().into())).unwrap();
+    assert!(matches!(convert(&other, &Options::default()), Err(Error::MissingBlob { .. })));
 }
