@@ -4,6 +4,7 @@ use std::{
     any::Any,
     cell::UnsafeCell,
     hint::spin_loop,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc,
@@ -194,8 +195,18 @@ impl Shared {
 }
 
 /// The part of `0..n` that thread `index` of `count` takes: contiguous, and of even size but for one.
-pub(crate) fn part(n: usize, index: usize, count: usize) -> std::ops::Range<usize> {
+pub(crate) fn part(n: usize, index: usize, count: usize) -> Range<usize> {
     n * index / count..n * (index + 1) / count
+}
+
+/// A range over many rows of `len` each, row by row: its number, and the part of it.
+pub(crate) fn by_row(mut range: Range<usize>, len: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    std::iter::from_fn(move || {
+        let (row, first) = (range.start.checked_div(len)?, range.start % len);
+        let some = first..len.min(first + range.len());
+        range.start += some.len();
+        (!some.is_empty()).then_some((row, some))
+    })
 }
 
 /// A pointer to a buffer that threads write disjoint parts of.
@@ -306,6 +317,15 @@ mod tests {
             let best = (0..500).map(|_| thousand()).min().unwrap();
             println!("{threads} threads: {} ns a run", best.as_micros());
         }
+    }
+
+    #[test]
+    fn rows_of_a_range() {
+        let rows = |range, len| by_row(range, len).collect::<Vec<_>>();
+        assert_eq!(rows(2..9, 4), [(0, 2..4), (1, 0..4), (2, 0..1)]);
+        assert_eq!(rows(4..8, 4), [(1, 0..4)]);
+        assert_eq!(rows(3..3, 4), []);
+        assert_eq!(rows(0..0, 0), []);
     }
 
     #[test]

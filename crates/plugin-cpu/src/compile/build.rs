@@ -500,8 +500,18 @@ impl<'m> Builder<'m> {
             let (first, last) = spans[root];
             Buffer { bytes: self.values[*root].bytes, first, last }
         };
-        let (offsets, total) = arena::assign(&roots.iter().map(buffer).collect::<Vec<_>>());
-        let offsets: HashMap<usize, usize> = roots.into_iter().zip(offsets).collect();
+        // Threads divide scratch memory otherwise than activations: where both share memory, one core's cache would take
+        // lines from another's. One thread alone is faster with less memory.
+        let apart = self.settings.threads_of(0) > 1;
+        let (scratch, kept): (Vec<usize>, Vec<usize>) =
+            roots.into_iter().partition(|root| apart && spans[root].0 == spans[root].1);
+        let mut offsets: HashMap<usize, usize> = HashMap::new();
+        let mut total = 0;
+        for roots in [scratch, kept] {
+            let (own, bytes) = arena::assign(&roots.iter().map(buffer).collect::<Vec<_>>());
+            offsets.extend(roots.into_iter().zip(own.into_iter().map(|offset| total + offset)));
+            total += bytes;
+        }
         let place = |value: &ValueId| {
             let (root, offset) = self.root(*value);
             let len = self.values[value.0].bytes;

@@ -4,6 +4,9 @@ use super::build::{Builder, Draft, Layout, ValueId};
 use crate::kernels::reduce::{self, Fold, Reduction, Term};
 use ir::{ElementType, NodeId, Op, op::ReduceKind};
 
+/// Planes of so few rows are reduced in one step.
+const FEW_ROWS: usize = 12;
+
 /// A reduction, in one step for each run of neighbouring axes. Over all spatial dimensions it takes and gives blocked
 /// layout.
 pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
@@ -45,8 +48,17 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         let input = builder.blocked(id, data);
         let output = builder.new_value(&output_shape, Layout::Blocked);
         builder.define(id.into(), output);
-        let sizes = [n * c.div_ceil(isa.block()), h * w, isa.block()];
-        step(builder, id, "planes", last, sizes, [input, output]);
+        let planes = n * c.div_ceil(isa.block());
+        if h < FEW_ROWS {
+            step(builder, id, "planes", last, [planes, h * w, isa.block()], 1, [input, output]);
+            return Some(());
+        }
+        // Rows first: threads divide them as they divide what comes before and after.
+        let sums = builder.new_value(&[planes * h * isa.block()], Layout::Plain);
+        let first = Reduction { term, fold, scale: 1.0, root: false };
+        step(builder, id, "planes", first, [planes * h, w, isa.block()], h, [input, sums]);
+        let last = Reduction { term: Term::Plain, ..last };
+        step(builder, id, "planes", last, [planes, h, isa.block()], 1, [sums, output]);
         return Some(());
     }
     // Axes that are reduced, and those that stay, as runs; the innermost is reduced first. An axis of one element is
@@ -74,7 +86,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         } else {
             (Reduction { term, ..last }, builder.new_value(&output_shape, Layout::Plain))
         };
-        step(builder, id, "reduce", reduction, sizes, [value, to]);
+        step(builder, id, "reduce", reduction, sizes, 1, [value, to]);
         (value, term) = (to, Term::Plain);
     }
     builder.define(id.into(), value);
@@ -87,6 +99,7 @@ fn step(
     name: &str,
     reduction: Reduction,
     sizes: [usize; 3],
+    rows: usize,
     [input, output]: [ValueId; 2],
 ) {
     let isa = builder.isa;
@@ -98,7 +111,7 @@ fn step(
             outputs: vec![output],
             in_place: None,
             routine: Box::new(move |io, pool| {
-                reduce::reduce(isa, pool, reduction, sizes, io.input(0), io.out());
+                reduce::reduce(isa, pool, reduction, sizes, rows, io.input(0), io.out());
                 Ok(())
             }),
         },

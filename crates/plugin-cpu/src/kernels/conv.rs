@@ -4,12 +4,13 @@ use super::{
     conv_tile::{AnyStep, Blocks, Column, Tile, TileFn, max_pixels, tile},
     depthwise::Depthwise,
     post::{PostOps, Sum},
+    split::{Split, Work},
     winograd::{Cut, Winograd},
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
     memory::Packed,
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards, by_row, part},
     weights::{Weights, transpose},
 };
 use std::{ops::Range, sync::Arc};
@@ -232,7 +233,7 @@ struct Direct {
     spans: Vec<Span>,
     /// The columns of each span, one after the other.
     columns: Vec<Column>,
-    /// Rows of output in a chunk, and spans if it is part of a row.
+    /// Tiles of pixels in a chunk, at most.
     chunk: usize,
 }
 
@@ -433,75 +434,110 @@ impl Direct {
             columns.extend(row);
         }
         let row_bytes = 4 * shape.in_channels * geometry.input[1] * geometry.stride[0].min(kh);
-        let chunk = CHUNK_BYTES / (row_bytes / tiles).max(1);
-        // Whole rows, where more than one fits.
-        let chunk = if chunk > tiles { chunk / tiles * tiles } else { chunk.max(1) };
+        let chunk = (CHUNK_BYTES / (row_bytes / tiles).max(1)).max(1);
         let bias = pack_bias(post.bias.as_ref(), shape.out_channels, b);
         Self { isa, shape, geometry, weights: packed, bias, post, outs, spans, columns, chunk }
     }
 
     fn run(&self, pool: &mut Pool, src: Blocked, dst: BlockedMut, addend: Addend) {
         let (shape, g) = (&self.shape, &self.geometry);
-        let b = self.isa.block();
         let pixels = g.output[0] * g.output[1];
-        let src_block = g.input[0] * g.input[1] * b;
-        let dst_image = shape.out_channels.div_ceil(b) * pixels * b;
-        let out = Shards::new(dst.data);
+        let dst_image = shape.out_channels.div_ceil(self.isa.block()) * pixels * self.isa.block();
         let target = Target::new(&self.post, addend, dst_image, shape.batch);
-        let tiles = g.output[0] * self.spans.len();
+        let (tiles, outs) = (g.output[0] * self.spans.len(), self.outs.len());
+        let (dst, dst_stride) = (Shards::new(dst.data), dst.batch_stride);
+        let split = self.work().split(pool.threads());
         pool.run(&|index, count| {
-            let mine = part(shape.batch * tiles * self.outs.len(), index, count);
-            let mut at = 0;
-            for image in 0..shape.batch {
-                for first in (0..tiles).step_by(self.chunk) {
-                    let chunk = self.chunk.min(tiles - first);
-                    for o in &self.outs {
-                        let own = mine.start.saturating_sub(at)..mine.end.saturating_sub(at).min(chunk);
-                        at += chunk;
-                        for t in own {
-                            let (y, x) = ((first + t) / self.spans.len(), (first + t) % self.spans.len());
-                            let span = &self.spans[x];
-                            let place = (o.block * pixels + y * g.output[1] + span.x) * b;
-                            let rows = taps(g, 0, y);
-                            let top = (y * g.stride[0]) as isize - g.pad_begin[0] as isize;
-                            let tile = Tile {
-                                src: src.data.as_ptr().wrapping_offset(
-                                    (image * src.batch_stride + o.sources.start * src_block) as isize
-                                        + top * (g.input[1] * b) as isize,
-                                ),
-                                weights: self.weights[o.weights..].as_ptr(),
-                                dst: out.get().wrapping_add(image * dst.batch_stride + place),
-                                addend: std::ptr::null(),
-                                bias: self.bias[o.block * b..].as_ptr(),
-                                dst_block: pixels * b,
-                                src_block,
-                                blocks: o.sources.len(),
-                                depth: b,
-                                last_depth: o.last_depth,
-                                kernel: g.kernel,
-                                row_begin: rows.start,
-                                row_end: rows.end,
-                                row_stride: g.dilation[0] * g.input[1] * b,
-                                whole_rows: span.whole_rows,
-                                columns: &self.columns[x * g.kernel[1]..][..g.kernel[1]],
-                                step: g.stride[1] * b,
-                                pixels: span.pixels,
-                                add_before: false,
-                                add_after: false,
-                                lo: 0.0,
-                                hi: 0.0,
-                            };
-                            let kernel = span.kernels[by_count(o.count)].expect("chosen for these counts");
-                            // SAFETY: rows and columns are those that touch the input, which is as long as the
-                            // shape says, and so is the output; the tiles are disjoint.
-                            unsafe {
-                                target.run(self.isa, kernel, tile, o, image, place, shape.out_channels)
-                            };
-                        }
+            let run = Run { of: self, src, dst: dst.get(), dst_stride, target: &target };
+            let mine = match split {
+                Split::Places => part(shape.batch * tiles, index, count),
+                Split::Channels => 0..shape.batch * tiles,
+            };
+            for (image, tiles) in by_row(mine, tiles) {
+                let chunks = tiles.len().div_ceil(self.chunk);
+                for i in 0..chunks {
+                    let chunk = part(tiles.len(), i, chunks);
+                    let own = match split {
+                        Split::Places => 0..outs * chunk.len(),
+                        Split::Channels => part(outs * chunk.len(), index, count),
+                    };
+                    for (out, own) in by_row(own, chunk.len()) {
+                        let first = tiles.start + chunk.start;
+                        own.for_each(|i| run.tile(image, &self.outs[out], first + i));
                     }
                 }
             }
         });
+    }
+
+    fn work(&self) -> Work {
+        let Self { shape, geometry, .. } = self;
+        let outputs = shape.batch * shape.output[0] * shape.output[1];
+        let tiles = shape.batch * geometry.output[0] * self.spans.len();
+        Work {
+            terms: self.weights.len() * outputs,
+            input: shape.batch * shape.in_channels * shape.input[0] * shape.input[1],
+            weights: self.weights.len(),
+            places: tiles,
+            again: 0.0,
+            channels: tiles * self.outs.len(),
+        }
+    }
+}
+
+/// A run of a [`Direct`] convolution.
+struct Run<'a> {
+    of: &'a Direct,
+    src: Blocked<'a>,
+    dst: *mut f32,
+    dst_stride: usize,
+    target: &'a Target<'a>,
+}
+
+impl Run<'_> {
+    /// Computes one tile of pixels for one tile of output channels.
+    #[inline(always)]
+    fn tile(&self, image: usize, o: &OutTile, at: usize) {
+        let Self { of, src, target, .. } = self;
+        let (g, b) = (&of.geometry, of.isa.block());
+        let pixels = g.output[0] * g.output[1];
+        let src_block = g.input[0] * g.input[1] * b;
+        let (y, x) = (at / of.spans.len(), at % of.spans.len());
+        let span = &of.spans[x];
+        let place = (o.block * pixels + y * g.output[1] + span.x) * b;
+        let rows = taps(g, 0, y);
+        let top = (y * g.stride[0]) as isize - g.pad_begin[0] as isize;
+        let tile = Tile {
+            src: src.data.as_ptr().wrapping_offset(
+                (image * src.batch_stride + o.sources.start * src_block) as isize
+                    + top * (g.input[1] * b) as isize,
+            ),
+            weights: of.weights[o.weights..].as_ptr(),
+            dst: self.dst.wrapping_add(image * self.dst_stride + place),
+            addend: std::ptr::null(),
+            bias: of.bias[o.block * b..].as_ptr(),
+            dst_block: pixels * b,
+            src_block,
+            blocks: o.sources.len(),
+            depth: b,
+            last_depth: o.last_depth,
+            kernel: g.kernel,
+            row_begin: rows.start,
+            row_end: rows.end,
+            row_stride: g.dilation[0] * g.input[1] * b,
+            whole_rows: span.whole_rows,
+            columns: &of.columns[x * g.kernel[1]..][..g.kernel[1]],
+            step: g.stride[1] * b,
+            pixels: span.pixels,
+            add_before: false,
+            add_after: false,
+            lo: 0.0,
+            hi: 0.0,
+        };
+        let kernel = span.kernels[by_count(o.count)].expect("chosen for these counts");
+        // SAFETY: rows and columns are those that touch the input, which is as long as the shape says, and so is the
+        // output; the tiles are disjoint.
+        unsafe { target.run(of.isa, kernel, tile, o, image, place, of.shape.out_channels) };
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards, by_row, part},
     weights::Weights,
 };
 use std::{ops::Range, sync::Arc};
@@ -336,19 +336,18 @@ impl Depthwise {
         let dst_stride = dst.batch_stride;
         let out = Shards::new(dst.data);
         let target = self.target(addend);
+        let band = |image: usize, block: usize, rows: Range<usize>| {
+            let place = block * plane(shape.output);
+            let dst = out.get().wrapping_add(image * dst_stride + place);
+            let addend = target.addend(image, place, dst);
+            let src = src.data[image * src.batch_stride + block * plane(shape.input)..].as_ptr();
+            // SAFETY: the tensors are as long as the shape says; the parts of the threads are disjoint.
+            unsafe { self.band(&target, Band { src, dst, addend, block, rows }) };
+        };
         pool.run(&|index, count| {
-            let mut mine = part(shape.batch * blocks * height, index, count);
-            while !mine.is_empty() {
-                let (image, block, y) =
-                    (mine.start / height / blocks, mine.start / height % blocks, mine.start % height);
-                let rows = y..height.min(y + mine.len());
-                mine.start += rows.len();
-                let place = block * plane(shape.output);
-                let dst = out.get().wrapping_add(image * dst_stride + place);
-                let addend = target.addend(image, place, dst);
-                let src = src.data[image * src.batch_stride + block * plane(shape.input)..].as_ptr();
-                // SAFETY: the tensors are as long as the shape says; the parts of the threads are disjoint.
-                unsafe { self.band(&target, Band { src, dst, addend, block, rows }) };
+            // Places, not channels: so the convolutions before and after are divided.
+            for (image, rows) in by_row(part(shape.batch * height, index, count), height) {
+                (0..blocks).for_each(|block| band(image, block, rows.clone()));
             }
         });
     }

@@ -3,8 +3,9 @@
 use super::post::{Activation, Each, Sum};
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards, by_row, part},
 };
+use std::ops::Range;
 
 /// What two operands become.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +69,10 @@ pub(crate) struct Elementwise {
 
 /// Elements that are worked on at a time: they stay in the first cache for the next pass.
 const CHUNK: usize = 2048;
+/// Elements of a plane that stay together when threads divide it.
+const PLACE: usize = 16;
+/// So few of them are not divided.
+const FEW_PLACES: usize = 16;
 
 impl Elementwise {
     /// Runs it. `a` is `None` when it lies in `dst`; `b` and `addend` are empty when there are none. Nothing else
@@ -93,37 +98,46 @@ impl Elementwise {
             Reach::Planes(false) => self.images * self.planes * block,
         };
         assert!(b.len() >= needed);
-        let chunks = self.len.div_ceil(CHUNK);
         let out = Shards::new(dst);
+        // Elements from `first` on of a plane of all images' planes.
+        let chunk = |unit: usize, first: usize, len: usize| {
+            let start = unit * self.len + first;
+            let plane = unit % self.planes;
+            let per_plane = match self.reach {
+                Reach::Absent => 0,
+                Reach::Elements => start,
+                Reach::Scalar => 0,
+                Reach::Planes(true) => plane * block,
+                Reach::Planes(false) => unit * block,
+            };
+            // SAFETY: the lengths were checked above; each thread writes chunks of its own.
+            unsafe {
+                let dst = out.get().add(start);
+                isa.dispatch(Chunk {
+                    of: self,
+                    a: a.map_or(dst.cast_const(), |a| a.as_ptr().add(start)),
+                    b: b.as_ptr().add(per_plane),
+                    addend: if self.sum == Sum::None { dst.cast_const() } else { addend.as_ptr().add(start) },
+                    dst,
+                    len,
+                    plane,
+                });
+            }
+        };
+        let vectors = self.len.div_ceil(PLACE);
         pool.run(&|index, count| {
-            for at in part(self.images * self.planes * chunks, index, count) {
-                let (unit, chunk) = (at / chunks, at % chunks);
-                let start = unit * self.len + chunk * CHUNK;
-                let plane = unit % self.planes;
-                let per_plane = match self.reach {
-                    Reach::Absent => 0,
-                    Reach::Elements => start,
-                    Reach::Scalar => 0,
-                    Reach::Planes(true) => plane * block,
-                    Reach::Planes(false) => unit * block,
-                };
-                // SAFETY: the lengths were checked above; each thread writes chunks of its own.
-                unsafe {
-                    let dst = out.get().add(start);
-                    isa.dispatch(Chunk {
-                        of: self,
-                        a: a.map_or(dst.cast_const(), |a| a.as_ptr().add(start)),
-                        b: b.as_ptr().add(per_plane),
-                        addend: if self.sum == Sum::None {
-                            dst.cast_const()
-                        } else {
-                            addend.as_ptr().add(start)
-                        },
-                        dst,
-                        len: CHUNK.min(self.len - chunk * CHUNK),
-                        plane,
-                    });
-                }
+            let chunks = |unit: usize, vectors: Range<usize>| {
+                let end = self.len.min(vectors.end * PLACE);
+                let firsts = (vectors.start * PLACE..end).step_by(CHUNK);
+                firsts.for_each(|first| chunk(unit, first, CHUNK.min(end - first)));
+            };
+            if vectors < FEW_PLACES {
+                part(self.images * self.planes, index, count).for_each(|unit| chunks(unit, 0..vectors));
+                return;
+            }
+            // Places, not channels: so most of what comes before and after is divided.
+            for (image, vectors) in by_row(part(self.images * vectors, index, count), vectors) {
+                (0..self.planes).for_each(|plane| chunks(image * self.planes + plane, vectors.clone()));
             }
         });
     }

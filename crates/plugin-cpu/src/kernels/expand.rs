@@ -10,10 +10,11 @@ use super::{
     conv_tile::{Blocks, Column, Tile, TileFn, tile},
     depthwise::{Band, Depthwise},
     post::{PostOps, Sum},
+    split::{Split, Work},
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards, by_row, part},
     weights::Weights,
 };
 use std::{ops::Range, sync::Arc};
@@ -145,23 +146,46 @@ impl ExpandDepthwise {
         let own = MOST_BLOCKS * self.lines * self.shape.output[1] * b;
         let threads = pool.threads().min(scratch.len() / own);
         assert!(threads > 0, "no scratch memory");
-        let height = to.output[0];
-        let (outs, units) = (self.outs.len(), self.shape.batch * self.outs.len() * height);
+        let (height, outs) = (to.output[0], self.outs.len());
+        let split = self.work().split(threads);
         let (out, memory) = (Shards::new(dst.data), Shards::new(scratch));
+        let rows = |index: usize, image: usize, tile: usize, rows: Range<usize>| {
+            let o = &self.outs[tile];
+            let src = src.data[image * src.batch_stride..].as_ptr();
+            let dst = out.get().wrapping_add(image * dst_stride + o.block * plane(to.output));
+            // SAFETY: the lengths were checked; rows and memory are this thread's.
+            unsafe { self.rows(o, rows, src, dst, memory.get().add(index * own)) };
+        };
         pool.run(&|index, _| {
-            let mut mine = if index < threads { part(units, index, threads) } else { 0..0 };
-            while !mine.is_empty() {
-                let (image, tile, y) =
-                    (mine.start / height / outs, mine.start / height % outs, mine.start % height);
-                let rows = y..height.min(y + mine.len());
-                mine.start += rows.len();
-                let o = &self.outs[tile];
-                let src = src.data[image * src.batch_stride..].as_ptr();
-                let dst = out.get().wrapping_add(image * dst_stride + o.block * plane(to.output));
-                // SAFETY: the lengths were checked; rows and memory are this thread's.
-                unsafe { self.rows(o, rows, src, dst, memory.get().add(index * own)) };
+            if index >= threads {
+                return;
+            }
+            let units = match split {
+                Split::Places => self.shape.batch * height,
+                Split::Channels => self.shape.batch * outs * height,
+            };
+            for (plane, some) in by_row(part(units, index, threads), height) {
+                match split {
+                    Split::Places => (0..outs).for_each(|tile| rows(index, plane, tile, some.clone())),
+                    Split::Channels => rows(index, plane / outs, plane % outs, some),
+                }
             }
         });
+    }
+
+    fn work(&self) -> Work {
+        let (shape, to) = (&self.shape, &self.depthwise.shape);
+        let [height, width] = shape.output;
+        // The window's rows that two threads both need.
+        let shared = ((to.kernel[0] - 1) * to.dilation[0] + 1).saturating_sub(to.stride[0]);
+        Work {
+            terms: self.weights.len() * shape.batch * height * width,
+            input: shape.batch * shape.in_channels * height * width,
+            weights: self.weights.len(),
+            places: shape.batch * to.output[0],
+            again: shared as f64 / 2.0 / (shape.batch * height) as f64,
+            channels: shape.batch * self.outs.len() * to.output[0],
+        }
     }
 
     /// Rows of the output of a tile's blocks, band by band.

@@ -31,5 +31,6 @@ pub(crate) mod region;
 pub(crate) mod regroup;
 pub(crate) mod resample;
 pub(crate) mod suppress;
+mod split;
 mod widen;
 mod winograd;

@@ -2,7 +2,7 @@
 
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards, by_row, part},
 };
 use std::ops::Range;
 
@@ -40,6 +40,9 @@ pub(crate) struct PoolShape {
     pub(crate) pad_begin: [usize; 2],
 }
 
+/// So few rows of output are not divided among threads.
+const FEW_ROWS: usize = 12;
+
 /// Runs it.
 pub(crate) fn run(isa: Isa, pool: &mut Pool, shape: &PoolShape, src: &[f32], dst: &mut [f32]) {
     let b = isa.block();
@@ -49,12 +52,20 @@ pub(crate) fn run(isa: Isa, pool: &mut Pool, shape: &PoolShape, src: &[f32], dst
     assert_eq!(dst.len(), shape.planes * oh * ow * b);
     let out = Shards::new(dst);
     pool.run(&|index, count| {
-        for at in part(shape.planes * oh, index, count) {
-            let (plane, y) = (at / oh, at % oh);
+        let row = |plane: usize, y: usize| {
+            let at = plane * oh + y;
             // SAFETY: row `at`, within `dst` and this thread's own.
             let row = unsafe { std::slice::from_raw_parts_mut(out.get().add(at * ow * b), ow * b) };
             isa.dispatch(Row { shape, y, src: &src[plane * ih * iw * b..][..ih * iw * b], dst: row });
+        };
+        if oh < FEW_ROWS {
+            by_row(part(shape.planes * oh, index, count), oh)
+                .for_each(|(plane, ys)| ys.for_each(|y| row(plane, y)));
+            return;
         }
+        // Places, not channels: so the convolutions before and after are divided.
+        let ys = part(oh, index, count);
+        (0..shape.planes).for_each(|plane| ys.clone().for_each(|y| row(plane, y)));
     });
 }
 

@@ -43,16 +43,19 @@ pub(crate) struct Reduction {
     pub(crate) root: bool,
 }
 
-/// Folds the middle of `[outer, len, inner]`.
+/// Folds the middle of `[outer, len, inner]`. Threads divide `outer`, or of every `rows` of it, where that is more than
+/// one, the rows.
 pub(crate) fn reduce(
     isa: Isa,
     pool: &mut Pool,
     reduction: Reduction,
     [outer, len, inner]: [usize; 3],
+    rows: usize,
     src: &[f32],
     dst: &mut [f32],
 ) {
     assert!(src.len() == outer * len * inner && dst.len() == outer * inner);
+    assert!(outer.is_multiple_of(rows));
     if dst.is_empty() {
         return;
     }
@@ -61,7 +64,7 @@ pub(crate) fn reduce(
     let groups = inner.div_ceil(width);
     let out = Shards::new(dst);
     pool.run(&|index, count| {
-        for at in part(outer * groups, index, count) {
+        let fold = |at: usize| {
             let (line, first) = (at / groups, at % groups * width);
             // SAFETY: the lines from `first` on, `width` beside each other if there are so many, are within both; the
             // results are this thread's own.
@@ -70,6 +73,11 @@ pub(crate) fn reduce(
                     (src.as_ptr().add(line * len * inner + first), out.get().add(line * inner + first));
                 isa.dispatch(Folded { reduction, src, dst, len, inner, width: width.min(inner - first) });
             }
+        };
+        let (all, units) = if rows > 1 { (rows, rows * groups) } else { (outer, outer * groups) };
+        let mine = part(all, index, count);
+        for first in (0..outer * groups).step_by(units.max(1)) {
+            (first + mine.start * groups..first + mine.end * groups).for_each(fold);
         }
     });
 }
@@ -303,6 +311,7 @@ mod tests {
         for case in 0..300 {
             let [outer, len, inner] =
                 [1 + r.below(4), 1 + r.below(150), r.of(&[1, 1, 2, 3, 7, 8, 9, 16, 17, 31, 64, 65, 130])];
+            let rows = r.of(&[1, 1, outer]);
             let src = r.vec(outer * len * inner);
             let reduction = Reduction {
                 term: r.of(&[Term::Plain, Term::Abs, Term::Square]),
@@ -332,7 +341,8 @@ mod tests {
             for isa in Isa::available() {
                 let run = |threads| {
                     let mut dst = vec![f32::NAN; outer * inner];
-                    reduce(isa, &mut Pool::new(threads), reduction, [outer, len, inner], &src, &mut dst);
+                    let sizes = [outer, len, inner];
+                    reduce(isa, &mut Pool::new(threads), reduction, sizes, rows, &src, &mut dst);
                     dst
                 };
                 let one = run(1);
@@ -382,7 +392,7 @@ mod tests {
             let [outer, len, inner] = sizes;
             let src = r.vec(outer * len * inner);
             let mut dst = vec![0.0; outer * inner];
-            let best = best_of(|| reduce(isa, &mut pool, mean, sizes, &src, &mut dst));
+            let best = best_of(|| reduce(isa, &mut pool, mean, sizes, 1, &src, &mut dst));
             println!("{sizes:?} {:7.1} us {:6.1} GB/s", best * 1e6, 4.0 * src.len() as f64 / best / 1e9);
         }
     }

@@ -20,13 +20,14 @@ use super::{
     },
     conv_tile::{Blocks, Column, Tile, TileFn, max_pixels, tile},
     post::PostOps,
+    split::{Split, Work},
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards, by_row, part},
     weights::Weights,
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 use transform::{F2, F4, F6, Transform, dot};
 
 pub(crate) use transform::Size;
@@ -151,6 +152,8 @@ pub(super) struct Winograd {
 const PRODUCT_BYTES: usize = 512 << 10;
 /// Bytes of weights that stay in the second-level cache.
 const CACHE_BYTES: usize = 768 << 10;
+/// Products that take as long as the transform of one filter.
+const FILTER_TERMS: usize = 450;
 /// Blocks of output channels that share what is held.
 const GROUP_BLOCKS: usize = 4;
 
@@ -252,44 +255,86 @@ impl Winograd {
         let [inputs, products] = self.cut.parts();
         let dst_stride = dst.batch_stride;
         let (out, scratch) = (Shards::new(dst.data), Shards::new(scratch));
-        let all = tiles[0] * tiles[1];
-        let chunk = self.cut.chunk;
-        let chunks = all.div_ceil(chunk);
-        let stage = |at: usize, inputs: *mut f32, products: *mut f32| Stage {
+        let (all, chunk) = (tiles[0] * tiles[1], self.cut.chunk);
+        let stage = |tiles: Range<usize>, [inputs, products, filters]: [*mut f32; 3]| Stage {
             of: self,
             src,
-            image: at / chunks,
-            first: at % chunks * chunk,
-            count: chunk.min(all - at % chunks * chunk),
+            image: tiles.start / all,
+            first: tiles.start % all,
+            count: tiles.len(),
             inputs,
             products,
+            filters,
             dst: out.get(),
             dst_stride,
             target: &target,
         };
-        let total = shape.batch * chunks;
-        if total.is_multiple_of(threads) || total >= 4 * threads {
-            // Each thread takes chunks of its own.
-            pool.run(&|index, count| {
-                let own = scratch.get().wrapping_add(index * (inputs + products));
-                for at in part(total, index, count) {
-                    let stage = stage(at, own, own.wrapping_add(inputs));
-                    stage.transform_inputs(0..stage.units());
+        // The memory of a thread.
+        let own = |index: usize| {
+            let inputs_at = scratch.get().wrapping_add(index * (inputs + products));
+            let products_at = inputs_at.wrapping_add(inputs);
+            [inputs_at, products_at, products_at.wrapping_add(self.cut.strides()[1] * self.cut.points())]
+        };
+        let total = shape.batch * all;
+        // Some tiles in chunks of even size, each of one image.
+        let chunks = |tiles: Range<usize>| {
+            by_row(tiles, all).flat_map(move |(image, tiles)| {
+                let (first, count) = (image * all + tiles.start, tiles.len().div_ceil(chunk));
+                let cut = move |i| part(tiles.len(), i, count);
+                (0..count).map(cut).map(move |part| first + part.start..first + part.end)
+            })
+        };
+        if self.work().split(threads) == Split::Places {
+            return pool.run(&|index, count| {
+                for tiles in chunks(part(total, index, count)) {
+                    let stage = stage(tiles, own(index));
+                    stage.transform_inputs(0..stage.count);
                     stage.multiply(0..self.outs.len());
                 }
             });
-            return;
         }
-        // The threads share each chunk: first its inputs, then its output channels.
-        for at in 0..total {
+        // Too few output channels for all threads: they divide the points of the transform.
+        let by_points = self.outs.len() < threads;
+        for tiles in chunks(0..total) {
+            // In the first thread's memory but for the filters.
+            let shared = |index: usize| stage(tiles.clone(), [own(0)[0], own(0)[1], own(index)[2]]);
             pool.run(&|index, count| {
-                let stage = stage(at, scratch.get(), std::ptr::null_mut());
-                stage.transform_inputs(part(stage.units(), index, count));
+                let stage = shared(index);
+                stage.transform_inputs(part(stage.count, index, count));
             });
-            pool.run(&|index, count| {
-                let own = scratch.get().wrapping_add(inputs + index * products);
-                stage(at, scratch.get(), own).multiply(part(self.outs.len(), index, count));
-            });
+            if by_points {
+                pool.run(&|index, count| {
+                    let rows = part(self.cut.size.inputs(), index, count);
+                    shared(index).products(&self.outs, rows);
+                });
+                pool.run(&|index, count| {
+                    shared(index).outputs(&self.outs, part(tiles.len(), index, count));
+                });
+            } else {
+                pool.run(&|index, count| {
+                    let mut stage = shared(index);
+                    stage.products = own(index)[1];
+                    stage.multiply(part(self.outs.len(), index, count));
+                });
+            }
+        }
+    }
+
+    fn work(&self) -> Work {
+        let Cut { shape, tiles, .. } = &self.cut;
+        let all = shape.batch * tiles[0] * tiles[1];
+        let products = self.cut.points() * shape.in_channels;
+        let outputs = shape.out_channels.next_multiple_of(self.cut.isa.block());
+        // Each thread transforms every filter that is not stored: a vector costs about as much as so many products.
+        let filters = if self.cut.stored { 0 } else { FILTER_TERMS * shape.in_channels * outputs };
+        let terms = all * products * outputs + filters;
+        Work {
+            terms,
+            input: all * products,
+            weights: self.weights.len(),
+            places: all,
+            again: filters as f64 / 2.0 / terms as f64,
+            channels: if self.outs.len() > 1 { self.outs.len() } else { self.cut.size.inputs() },
         }
     }
 }
@@ -355,61 +400,67 @@ struct Stage<'a> {
     count: usize,
     /// Transformed inputs, `[point][block][tile of the chunk][LANES]`.
     inputs: *mut f32,
-    /// Products of a group, the same way, and behind them a row of filters.
+    /// Products of a group, the same way.
     products: *mut f32,
+    /// A row of filters.
+    filters: *mut f32,
     dst: *mut f32,
     dst_stride: usize,
     target: &'a Target<'a>,
 }
 
 impl Stage<'_> {
-    /// Tiles of one block of channels each.
-    fn units(&self) -> usize {
-        self.of.cut.shape.in_channels.div_ceil(self.of.cut.isa.block()) * self.count
-    }
-
-    fn transform_inputs(&self, units: std::ops::Range<usize>) {
-        self.of.cut.isa.dispatch(Inputs(self, units));
+    fn transform_inputs(&self, tiles: Range<usize>) {
+        self.of.cut.isa.dispatch(Inputs(self, tiles));
     }
 
     /// Multiplies, and transforms the products to outputs of some out tiles.
-    fn multiply(&self, outs: std::ops::Range<usize>) {
+    fn multiply(&self, outs: Range<usize>) {
         let (of, cut) = (self.of, &self.of.cut);
-        let b = cut.isa.block();
         // All out tiles but the last are of two blocks.
         for first in outs.clone().step_by(cut.group / 2) {
             let group = &of.outs[first..outs.end.min(first + cut.group / 2)];
-            if cut.stored {
-                for point in 0..cut.points() {
-                    let mut block = 0;
-                    for out in group {
-                        let at = out.weights + point * cut.point_weights(out.block);
-                        let panel = &of.weights[at..][..cut.shape.in_channels * out.count * b];
-                        self.product(point, out, block, panel.as_ptr());
-                        block += out.count;
-                    }
-                }
-            } else {
-                let to = self.products.wrapping_add(cut.strides()[1] * cut.points());
-                let n = cut.size.inputs();
-                let in_channels = cut.shape.in_channels;
+            self.products(group, 0..cut.size.inputs());
+            self.outputs(group, 0..self.count);
+        }
+    }
+
+    /// Multiplies for some rows of points and the out tiles of a group.
+    fn products(&self, group: &[OutTile], rows: Range<usize>) {
+        let (of, cut) = (self.of, &self.of.cut);
+        let (b, n) = (cut.isa.block(), cut.size.inputs());
+        let in_channels = cut.shape.in_channels;
+        if cut.stored {
+            for point in rows.start * n..rows.end * n {
                 let mut block = 0;
                 for out in group {
-                    let width = out.count * b;
-                    let stride = in_channels * width;
-                    let filters = &of.weights[out.weights..][..9 * stride];
-                    let matrix = &of.matrix[..];
-                    for row in 0..n {
-                        cut.isa.dispatch(FilterRow { matrix, row, filters, in_channels, width, to, stride });
-                        for x in 0..n {
-                            self.product(row * n + x, out, block, to.wrapping_add(x * stride));
-                        }
-                    }
+                    let at = out.weights + point * cut.point_weights(out.block);
+                    let panel = &of.weights[at..][..in_channels * out.count * b];
+                    self.product(point, out, block, panel.as_ptr());
                     block += out.count;
                 }
             }
-            cut.isa.dispatch(Outputs(self, group));
+            return;
         }
+        let (to, matrix) = (self.filters, &of.matrix[..]);
+        let mut block = 0;
+        for out in group {
+            let width = out.count * b;
+            let stride = in_channels * width;
+            let filters = &of.weights[out.weights..][..9 * stride];
+            for row in rows.clone() {
+                cut.isa.dispatch(FilterRow { matrix, row, filters, in_channels, width, to, stride });
+                for x in 0..n {
+                    self.product(row * n + x, out, block, to.wrapping_add(x * stride));
+                }
+            }
+            block += out.count;
+        }
+    }
+
+    /// Transforms the products of a group to outputs of some tiles.
+    fn outputs(&self, group: &[OutTile], tiles: Range<usize>) {
+        self.of.cut.isa.dispatch(Outputs(self, group, tiles));
     }
 
     /// Multiplies for one point and out tile, whose products begin at `block` of the group's.
@@ -461,8 +512,8 @@ impl Stage<'_> {
     }
 }
 
-/// Transforms the inputs of some units of a chunk.
-struct Inputs<'a>(&'a Stage<'a>, std::ops::Range<usize>);
+/// Transforms the inputs of some tiles of a chunk.
+struct Inputs<'a>(&'a Stage<'a>, Range<usize>);
 
 impl Kernel for Inputs<'_> {
     type Out = ();
@@ -479,15 +530,15 @@ impl Kernel for Inputs<'_> {
 impl Inputs<'_> {
     #[inline(always)]
     fn transform<S: Simd, T: Transform<N, M>, const N: usize, const M: usize>(&self, s: S) {
-        let Self(stage, units) = self;
+        let Self(stage, tiles) = self;
         let cut = &stage.of.cut;
         let [height, width] = cut.shape.input;
         let [top, left] = cut.shape.pad_begin;
         let [stride, _] = cut.strides();
         let plane = height * width * S::LANES;
         let image = stage.src.data[stage.image * stage.src.batch_stride..].as_ptr();
-        for unit in units.clone() {
-            let (block, tile) = (unit / stage.count, unit % stage.count);
+        let blocks = cut.shape.in_channels.div_ceil(S::LANES);
+        for (block, tile) in (0..blocks).flat_map(|block| tiles.clone().map(move |tile| (block, tile))) {
             let [y, x] = stage.corner(tile);
             let (y, x) = (y.wrapping_sub(top) as isize, x.wrapping_sub(left) as isize);
             // SAFETY: the block is the image's; inputs outside of it are not loaded. The scratch holds all points of
@@ -529,8 +580,8 @@ impl Inputs<'_> {
     }
 }
 
-/// Transforms the products of a group to outputs.
-struct Outputs<'a>(&'a Stage<'a>, &'a [OutTile]);
+/// Transforms the products of a group to outputs of some tiles.
+struct Outputs<'a>(&'a Stage<'a>, &'a [OutTile], Range<usize>);
 
 impl Kernel for Outputs<'_> {
     type Out = ();
@@ -547,7 +598,7 @@ impl Kernel for Outputs<'_> {
 impl Outputs<'_> {
     #[inline(always)]
     fn transform<S: Simd, T: Transform<N, M>, const N: usize, const M: usize>(&self, s: S) {
-        let Self(stage, outs) = self;
+        let Self(stage, outs, tiles) = self;
         let (of, cut) = (stage.of, &stage.of.cut);
         let [height, width] = cut.shape.output;
         let [_, stride] = cut.strides();
@@ -557,7 +608,7 @@ impl Outputs<'_> {
             let lanes = S::LANES.min(cut.shape.out_channels - channel);
             // SAFETY: the packed bias has whole blocks.
             let bias = unsafe { s.load(of.bias[channel..].as_ptr()) };
-            for tile in 0..stage.count {
+            for tile in tiles.clone() {
                 let [y, x] = stage.corner(tile);
                 let place = (block * height * width + y * width + x) * S::LANES;
                 let dst = stage.dst.wrapping_add(stage.image * stage.dst_stride + place);
