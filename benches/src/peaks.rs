@@ -96,17 +96,20 @@ enum Isa {
 }
 
 impl Isa {
+    /// The best that the machine has, or the one that `TERROIR_ISA` names, as the CPU device takes it.
     fn detect() -> Self {
+        let mut all = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") {
-                return Self::Avx512;
-            }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self::Avx2;
+                all.push(Self::Avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                all.push(Self::Avx512);
             }
         }
-        Self::Portable
+        let wanted = std::env::var("TERROIR_ISA").unwrap_or_default();
+        *all.iter().find(|isa| isa.name() == wanted).unwrap_or(&all[all.len() - 1])
     }
 
     fn name(self) -> &'static str {

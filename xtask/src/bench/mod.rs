@@ -123,7 +123,8 @@ fn turns(
 /// From the start of a process to the first answer, in turns.
 fn load(network: &Network, files: &Files, options: &Options) -> Result<Vec<(Engine, Loading)>> {
     let setting = Setting { threads: 2, ..Setting::default() };
-    let mut loaded = vec![(Engine::Terroir, Loading::default()), (Engine::OpenVino, Loading::default())];
+    let engines = [Engine::Terroir, Engine::OpenVinoCpp];
+    let mut loaded: Vec<_> = engines.into_iter().map(|engine| (engine, Loading::default())).collect();
     for _ in 0..options.turns {
         for (engine, loading) in &mut loaded {
             let Some(file) = files.of(*engine) else { continue };

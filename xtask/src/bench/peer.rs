@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout},
     time::Instant,
 };
@@ -16,6 +16,8 @@ pub(super) enum Engine {
     Terroir,
     OpenVino,
     OnnxRuntime,
+    /// OpenVINO without Python; only starts.
+    OpenVinoCpp,
 }
 
 impl Engine {
@@ -26,6 +28,7 @@ impl Engine {
             Self::Terroir => "Terroir",
             Self::OpenVino => "OpenVINO",
             Self::OnnxRuntime => "ONNX Runtime",
+            Self::OpenVinoCpp => "OpenVINO (C++)",
         }
     }
 }
@@ -59,6 +62,34 @@ pub(super) struct Peer {
     pub(super) whole_ms: f64,
 }
 
+/// The program of `xtask/cpp/start.cpp`, built with the machine's C++ compiler when it is not there yet.
+fn openvino_start() -> Result<PathBuf> {
+    let (source, program) = (root().join("xtask/cpp/start.cpp"), cache().join("openvino_start"));
+    let modified = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    if modified(&program) < modified(&source) {
+        let packages = cache().join("ov/lib");
+        let python = std::fs::read_dir(&packages)?.next().context("no Python packages")??.path();
+        let openvino = python.join("site-packages/openvino");
+        let libraries = openvino.join("libs");
+        let is_core = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("libopenvino.so")
+        };
+        let mut files = std::fs::read_dir(&libraries)?.filter_map(|entry| Some(entry.ok()?.path()));
+        let core = files.find(is_core).context("no libopenvino.so")?;
+        Process::new("g++")
+            .args(["-std=c++17", "-O1", "-o"])
+            .arg(&program)
+            .arg(source)
+            .arg("-I")
+            .arg(openvino.join("include"))
+            .arg(core)
+            .arg(format!("-Wl,-rpath,{0},-rpath-link,{0}", libraries.display()))
+            .output()?;
+    }
+    Ok(program)
+}
+
 impl Peer {
     pub(super) fn start(engine: Engine, model: &Path, data: &Path, setting: &Setting) -> Result<Self> {
         let python = |name: &str| {
@@ -68,10 +99,17 @@ impl Peer {
             Engine::Terroir => program("turns")?,
             Engine::OpenVino => python("openvino"),
             Engine::OnnxRuntime => python("onnxruntime"),
+            Engine::OpenVinoCpp => Process::new(openvino_start()?),
         };
-        let mut command = command.arg(model).arg("--inputs").arg(data);
-        command = command.args(["--threads", &setting.threads.to_string()]);
-        command = command.args(["--streams", &setting.streams.to_string()]);
+        let threads = setting.threads.to_string();
+        let mut command = command.arg(model);
+        command = match engine {
+            Engine::OpenVinoCpp => command.arg(threads),
+            _ => command.arg("--inputs").arg(data).args(["--threads", &threads]),
+        };
+        if setting.streams > 1 {
+            command = command.args(["--streams", &setting.streams.to_string()]);
+        }
         if setting.profile {
             command = command.arg("--profile");
         }

@@ -227,6 +227,56 @@ fn random_geometry_on_every_instruction_set() {
     }
 }
 
+/// The largest error against sums in f64, as a part of the largest output, over 256 channels of random numbers. These
+/// are the bounds that ARCHITECTURE.md states; a wrong constant in a transform is far beyond them.
+#[test]
+fn errors_of_winograd_are_bounded() {
+    let shape = ConvShape {
+        batch: 1,
+        groups: 1,
+        in_channels: 256,
+        out_channels: 16,
+        input: [24, 24],
+        output: [24, 24],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pad_begin: [1, 1],
+    };
+    let pixels = 24 * 24;
+    let winograd = |size| Algorithm::Winograd { size, stored: true };
+    let bounds = [
+        (Algorithm::Direct, 4e-6),
+        (winograd(Size::Two), 2e-6),
+        (winograd(Size::Four), 4e-6),
+        (winograd(Size::Six), 3e-5),
+    ];
+    for seed in 1..4 {
+        let mut r = Random(seed);
+        let (src, weights) = (r.vec(256 * pixels), r.vec(16 * 256 * 9));
+        let expected = reference(&shape, &src, &weights);
+        let largest = expected.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        for isa in Isa::available() {
+            let src = block(isa, &src, [1, 256, pixels]);
+            for (algorithm, bound) in bounds {
+                let conv = Conv::new(isa, shape, algorithm, &weights[..].into(), PostOps::default());
+                let mut dst = vec![f32::NAN; 16 * pixels];
+                let (src, to) = (
+                    Blocked { data: &src, batch_stride: src.len() },
+                    BlockedMut { data: &mut dst, batch_stride: 16 * pixels },
+                );
+                let mut scratch = vec![f32::NAN; algorithm.scratch(isa, &shape, 1)];
+                conv.run(&mut Pool::new(1), src, to, Addend::None, &mut scratch);
+                let b = isa.block();
+                let at = |i: usize| ((i / pixels / b) * pixels + i % pixels) * b + i / pixels % b;
+                let errors = expected.iter().enumerate().map(|(i, x)| (f64::from(dst[at(i)]) - x).abs());
+                let error = errors.fold(0.0f64, f64::max) / largest;
+                assert!(error <= bound, "{} {algorithm:?}: {error:.1e}, not {bound:.0e}", isa.name());
+            }
+        }
+    }
+}
+
 #[test]
 fn images_of_either_layout_and_type() {
     let mut r = Random(11);

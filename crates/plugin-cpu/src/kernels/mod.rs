@@ -30,7 +30,7 @@ pub(crate) mod reduce;
 pub(crate) mod region;
 pub(crate) mod regroup;
 pub(crate) mod resample;
-pub(crate) mod suppress;
 mod split;
+pub(crate) mod suppress;
 mod widen;
 mod winograd;
