@@ -4,11 +4,11 @@
 //! by the same name; names that frameworks gave survive conversion, so an IR can be held against its source.
 
 use anyhow::{Context, Result, bail, ensure};
-use ir::{ElementType, Model, NodeId, Op, Port, Tensor, device::PortInfo};
+use ir::{ElementType, Model, NodeId, Op, Port, Tensor, device::PortInfo, op::BinaryKind};
 use runtime::{Config, HostTensor};
 use samples::{arrays, engine, images, numpy};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     path::{Path, PathBuf},
 };
 
@@ -25,6 +25,8 @@ pub struct Row {
     pub absolute: f64,
     /// The same over the largest element of the first network's tensor.
     pub relative: f64,
+    /// Apart as far as it can be because the optimizer rewrote the node: no difference between the networks by itself.
+    pub is_rewritten: bool,
 }
 
 /// What [`compare`] found, in the order of the first network's computation.
@@ -34,6 +36,8 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// Where the networks part: the first row whose relative error is beyond the tolerance.
     pub first: Option<usize>,
+    /// Nodes that feed that one and that the optimizer rewrote: the difference may begin there.
+    pub suspects: Vec<String>,
     /// Tensors of the first network's nodes that the second does not have under that name and shape.
     pub unmatched: usize,
     /// The tolerance.
@@ -47,25 +51,50 @@ pub fn compare(a: &Model, b: &Model, input: Option<&Path>, tolerance: f64) -> Re
     let pairs = pairs(a, b)?;
     ensure!(!pairs.is_empty(), "the networks have no tensor in common: no two go by the same name");
     let nodes = a.nodes().filter(|(_, node)| computes(&node.op)).count();
-    let outputs_b = run(b, pairs.iter().map(|(_, port)| *port), fitted(a, b, &inputs)?)?;
-    let outputs_a = run(a, pairs.iter().map(|(port, _)| *port), inputs)?;
+    let outputs_b = run(b, pairs.iter().map(|pair| pair.b), fitted(a, b, &inputs)?)?;
+    let outputs_a = run(a, pairs.iter().map(|pair| pair.a), inputs)?;
     let mut rows = Vec::new();
-    for (((port, _), x), y) in pairs.iter().zip(&outputs_a).zip(&outputs_b) {
+    for ((pair, x), y) in pairs.iter().zip(&outputs_a).zip(&outputs_b) {
         let Some((absolute, relative)) = difference(x, y) else { continue };
-        let node = a.node(port.node);
-        let (name, op) = (node.name.clone(), node.op.type_name().to_owned());
-        rows.push(Row { node: name, op, shape: x.shape().to_vec(), absolute, relative });
+        let node = a.node(pair.a.node);
+        let (name, op, shape) = (node.name.clone(), node.op.type_name().to_owned(), x.shape().to_vec());
+        let is_apart = relative.is_nan() || relative > tolerance;
+        rows.push((
+            pair,
+            Row { node: name, op, shape, absolute, relative, is_rewritten: is_apart && !pair.sure },
+        ));
     }
-    let first = rows.iter().position(|row| row.relative.is_nan() || row.relative > tolerance);
-    Ok(Comparison { first, unmatched: nodes.saturating_sub(rows.len()), rows, tolerance })
+    let apart =
+        |(_, row): &(&Pair, Row)| !row.is_rewritten && (row.relative.is_nan() || row.relative > tolerance);
+    let first = rows.iter().position(apart);
+    let feeds =
+        |first: usize, port: Port| a.node(rows[first].0.a.node).inputs().iter().any(|p| p.node == port.node);
+    let suspects = match first {
+        Some(first) => rows
+            .iter()
+            .filter(|(pair, row)| row.is_rewritten && feeds(first, pair.a))
+            .map(|(_, row)| row.node.clone())
+            .collect(),
+        None => Vec::new(),
+    };
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    Ok(Comparison { first, suspects, unmatched: nodes.saturating_sub(rows.len()), rows, tolerance })
 }
 
 fn computes(op: &Op) -> bool {
     !matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::OpResult(_))
 }
 
+/// One tensor in both networks.
+struct Pair {
+    a: Port,
+    b: Port,
+    /// Whether the two must be equal. A convolution that took a scale in has its name still, and gives something else.
+    sure: bool,
+}
+
 /// The tensors that go by the same name in both, in topological order of the first.
-fn pairs(a: &Model, b: &Model) -> Result<Vec<(Port, Port)>> {
+fn pairs(a: &Model, b: &Model) -> Result<Vec<Pair>> {
     let mut named: HashMap<&str, Port> = HashMap::new();
     let mut nameless: HashMap<(&str, &str), Port> = HashMap::new();
     for (id, node) in b.nodes().filter(|(_, node)| computes(&node.op)) {
@@ -78,8 +107,6 @@ fn pairs(a: &Model, b: &Model) -> Result<Vec<(Port, Port)>> {
             }
         }
     }
-    let outputs = a.nodes().flat_map(|(_, node)| node.outputs());
-    let in_a: HashSet<&str> = outputs.flat_map(|output| &output.names).map(|name| plain(name)).collect();
     let mut pairs = Vec::new();
     for id in a.topological_order()? {
         let node = a.node(id);
@@ -88,19 +115,40 @@ fn pairs(a: &Model, b: &Model) -> Result<Vec<(Port, Port)>> {
             continue;
         }
         for (index, output) in node.outputs().iter().enumerate() {
+            let a = id.output(index);
             let by_name = output.names.iter().find_map(|name| named.get(plain(name)));
-            // A node whose tensor lost its name has taken others in: only its own like gives the same, and where some
-            // other node has a tensor of that name, that one is the framework's.
-            let is_taken = in_a.contains(&node.name[..]) || named.contains_key(&node.name[..]);
-            let own =
-                || nameless.get(&(&node.name[..], node.op.type_name())).filter(|_| index == 0 && !is_taken);
-            let found = if output.names.is_empty() { own() } else { by_name };
-            if let Some(port) = found {
-                pairs.push((id.output(index), *port));
-            }
+            let (found, sure) = match by_name {
+                Some(port) => (Some(port), true),
+                None if index > 0 || !output.names.is_empty() => (None, false),
+                // The tensor's name went with a transpose, or since the node has taken others in. The framework's
+                // tensor is the one of that name; where there is none, both networks went through the same.
+                None => match named.get(&node.name[..]) {
+                    Some(port) => (Some(port), !may_be_rewritten(&node.op)),
+                    None => (nameless.get(&(&node.name[..], node.op.type_name())), true),
+                },
+            };
+            pairs.extend(found.map(|b| Pair { a, b: *b, sure }));
         }
     }
     Ok(pairs)
+}
+
+/// Ops that keep their names when a step behind or before them becomes part of them, or the order of the elements
+/// another.
+fn may_be_rewritten(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Convolution(_)
+            | Op::GroupConvolution(_)
+            | Op::ConvolutionBackpropData(_)
+            | Op::GroupConvolutionBackpropData(_)
+            | Op::MatMul(_)
+            | Op::Gather(_)
+            | Op::Reshape(_)
+            | Op::Squeeze(_)
+            | Op::Unsqueeze(_)
+            | Op::Transpose(_)
+    ) || matches!(op, Op::Binary(binary) if binary.kind == BinaryKind::Multiply)
 }
 
 /// TensorFlow's `x` and `x:0` are one tensor.
@@ -272,11 +320,12 @@ impl Comparison {
         let rows = self.rows.iter().map(|row| {
             serde_json::json!({
                 "node": row.node, "op": row.op, "shape": row.shape,
-                "absolute": row.absolute, "relative": row.relative,
+                "absolute": row.absolute, "relative": row.relative, "rewritten": row.is_rewritten,
             })
         });
         serde_json::json!({
             "first_difference": self.first.map(|i| &self.rows[i].node),
+            "suspects": self.suspects,
             "tolerance": self.tolerance,
             "unmatched": self.unmatched,
             "tensors": rows.collect::<Vec<_>>(),
@@ -298,7 +347,11 @@ impl std::fmt::Display for Comparison {
             None => i.is_multiple_of((self.rows.len() / 10).max(1)) || i == last,
         };
         for (i, row) in self.rows.iter().enumerate().filter(|(i, _)| near(*i)) {
-            let mark = if self.first == Some(i) { "  <- they part here" } else { "" };
+            let mark = match row.is_rewritten {
+                _ if self.first == Some(i) => "  <- they part here",
+                true => "  (rewritten by the optimizer)",
+                false => "",
+            };
             let Row { node, op, absolute, relative, .. } = row;
             writeln!(f, "{node:<48} {op:<24} {absolute:>12.3e} {relative:>12.3e}{mark}")?;
         }
@@ -314,7 +367,15 @@ impl std::fmt::Display for Comparison {
                     f,
                     "The networks part at '{node}' ({op}): relative error {relative:.3e}, beyond {:e}",
                     self.tolerance
-                )
+                )?;
+                if !self.suspects.is_empty() {
+                    writeln!(
+                        f,
+                        "or in what feeds it and was rewritten by the optimizer: '{}'",
+                        self.suspects.join("', '")
+                    )?;
+                }
+                Ok(())
             }
             None => writeln!(f, "No tensor differs by more than {:e} of its largest element", self.tolerance),
         }

@@ -36,6 +36,8 @@ fn a_network_is_described() {
     for part in ["image  f32[1,3,8,8]", "prob  f32[1,5,4,4]", "SoftMax", "Everything in it is supported."] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let text = bench.mo("inspect net.xml --target_device FPGA").out;
+    assert!(text.contains("FPGA takes 4 of 5 nodes") && text.contains("SoftMax 'prob'"), "{text}");
     // Sources are described as they are, cut where asked.
     let digits = fixture("digits/digits_frozen.pb");
     let line =
@@ -156,6 +158,37 @@ fn an_ir_agrees_with_its_source() {
                 .out
                 .contains("predictions/Softmax")
         );
+    }
+}
+
+#[test]
+fn a_changed_ir_is_found_out_by_its_source() {
+    let bench = Bench::new();
+    let digits = fixture("digits/digits_frozen.pb");
+    let flags = "--input_shape [1,8,8,1] --output predictions/Softmax";
+    bench.converted(&digits, flags);
+    let line = format!("compare changed.xml {} {flags} --json", digits.display());
+    let mut model = ir::read_ir(bench.path("out.xml")).unwrap();
+    bench.write("changed.xml", &model);
+    let same = json(&bench.mo(&line).out);
+    assert_eq!(same["first_difference"], Value::Null);
+    // All nodes but transposes and reshapes have a counterpart.
+    assert!(same["tensors"].as_array().unwrap().len() >= 9, "{same}");
+    // The last layer's weights, and those of the second convolution, into which its normalisation went.
+    for (node, expected) in [("fc1/MatMul", vec!["fc1/MatMul"]), ("conv2/Conv2D", vec!["conv2/Conv2D"])] {
+        let at = model.find_port(node).unwrap().node;
+        let port = model.node(at).inputs()[1];
+        let tensor = model.constant(port).unwrap();
+        let values: Vec<f64> = tensor.to_f64s().iter().map(|v| v * 1.5).collect();
+        let tensor = Tensor::from_f64s(tensor.element_type(), tensor.shape(), &values).unwrap();
+        let other = model.add_constant("changed", tensor);
+        model.set_input(at, 1, other.into());
+        model.remove_dead();
+        bench.write("changed.xml", &model);
+        let found = json(&bench.mo(&line).out);
+        let mut named = vec![found["first_difference"].as_str().unwrap()];
+        named.extend(found["suspects"].as_array().unwrap().iter().filter_map(Value::as_str));
+        assert!(expected.iter().all(|node| named.contains(node)), "{node}: {named:?}");
     }
 }
 

@@ -101,9 +101,10 @@ fn role(model: &Model, id: NodeId) -> Role {
     let is_point = weights[lead..].iter().all(|k| *k == 1);
     let is_unpadded = begin.iter().chain(end).all(|p| *p == 0);
     match auto {
-        // The padding of these follows from the stride, but one tap needs none.
+        // The padding of these follows from the stride, but one tap needs none, and at stride 1 it is known.
         AutoPad::SameUpper | AutoPad::SameLower if is_point => Role::Point,
-        AutoPad::SameUpper | AutoPad::SameLower => Role::Other,
+        AutoPad::SameUpper | AutoPad::SameLower if strides(&node.op).iter().any(|s| *s != 1) => Role::Other,
+        AutoPad::SameUpper | AutoPad::SameLower => Role::Window,
         AutoPad::Valid | AutoPad::Explicit if is_point && (is_unpadded || auto == AutoPad::Valid) => {
             Role::Point
         }
@@ -206,7 +207,30 @@ fn product(strides: &[usize], more: &[usize]) -> Vec<usize> {
 
 fn multiply(model: &mut Model, id: NodeId, more: &[usize]) {
     let all = product(strides(&model.node(id).op), more);
+    spell_out_padding(model, id);
     set_strides(model, id, all);
+}
+
+/// Padding that keeps the size at stride 1, as numbers: another stride would make it another.
+fn spell_out_padding(model: &mut Model, id: NodeId) {
+    let Some(weights) = model.ty(model.node(id).inputs()[1]).shape.sizes() else { return };
+    let (auto, begin, end, dilations, lead) = match &mut model.node_mut(id).op {
+        Op::Convolution(c) => (&mut c.auto_pad, &mut c.pads_begin, &mut c.pads_end, &c.dilations, 2),
+        Op::GroupConvolution(c) => (&mut c.auto_pad, &mut c.pads_begin, &mut c.pads_end, &c.dilations, 3),
+        _ => return,
+    };
+    let is_upper = match auto {
+        AutoPad::SameUpper => true,
+        AutoPad::SameLower => false,
+        AutoPad::Valid | AutoPad::Explicit => return,
+    };
+    let dilation = |i: usize| dilations.get(i).copied().unwrap_or(1);
+    let total: Vec<i64> =
+        weights[lead..].iter().enumerate().map(|(i, k)| ((k - 1) * dilation(i)) as i64).collect();
+    let less: Vec<i64> = total.iter().map(|t| t / 2).collect();
+    let more: Vec<i64> = total.iter().zip(&less).map(|(t, l)| t - l).collect();
+    (*begin, *end) = if is_upper { (less, more) } else { (more, less) };
+    *auto = AutoPad::Explicit;
 }
 
 fn set_strides(model: &mut Model, id: NodeId, strides: Vec<usize>) {

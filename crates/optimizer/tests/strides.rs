@@ -101,6 +101,21 @@ fn strides_multiply_and_odd_sizes_fit() {
 }
 
 #[test]
+fn padding_that_follows_from_the_stride_is_spelled_out() {
+    for (auto_pad, kernel, size) in
+        [(AutoPad::SameUpper, 3, 7), (AutoPad::SameUpper, 2, 6), (AutoPad::SameLower, 4, 7)]
+    {
+        let net = Net::default();
+        let x = net.input(&format!("[1,2,{size},{size}]"));
+        let op =
+            Convolution { strides: vec![1; 2], dilations: vec![1; 2], auto_pad, ..Convolution::default() };
+        let first = net.op(op, &[x, net.weights(&[3, 2, kernel, kernel])]);
+        let model = net.model(&[conv(first.relu(), &[2, 3, 1, 1], 2, 0)]);
+        assert_eq!(strides(&hoisted(&model, &Options::default())), [2, 1], "{auto_pad:?}");
+    }
+}
+
+#[test]
 fn nodes_that_are_to_be_kept_take_no_stride() {
     let net = Net::default();
     let x = conv(net.input("[1,2,6,6]"), &[3, 2, 3, 3], 1, 0).named("first");

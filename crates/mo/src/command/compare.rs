@@ -19,6 +19,7 @@ const DIFFERENT: u8 = 3;
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "mo compare",
+    bin_name = "mo compare",
     infer_long_args = true,
     after_help = "Examples:\n  mo compare net.xml frozen.pb --input_shape [1,224,224,3]\n  \
                   mo compare net_fp32.xml net_fp16.xml --input cat.png --tolerance 1e-2\n\

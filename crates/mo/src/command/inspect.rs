@@ -10,6 +10,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "mo inspect",
+    bin_name = "mo inspect",
     infer_long_args = true,
     after_help = "Examples:\n  mo inspect resnet50_frozen.xml\n  \
                   mo inspect frozen.pb --input_shape [1,224,224,3] --json\n  \
@@ -22,6 +23,9 @@ struct Arguments {
     /// Inputs other than the network's own, as `mo --input` has them
     #[arg(long, value_name = "INPUTS", value_parser = crate::grammar::inputs)]
     input: Option<std::vec::Vec<InputSpec>>,
+    /// Device whose view of the network is told (CPU, FPGA)
+    #[arg(long = "target_device", value_name = "DEVICE", value_parser = crate::grammar::device)]
+    target_device: Option<String>,
     /// Prints one JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -49,6 +53,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn shown(arguments: &Arguments) -> Result<String, crate::Error> {
     let mut request = arguments.network.request(&arguments.model)?;
+    request.target_device.clone_from(&arguments.target_device);
     request.inputs = arguments.input.clone().unwrap_or_default();
     let found = inspect(&request)?;
     if let Some(path) = &arguments.dot {

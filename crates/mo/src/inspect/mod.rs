@@ -4,7 +4,7 @@ mod picture;
 
 pub use picture::{to_dot, to_svg};
 
-use crate::{Error, Request, load};
+use crate::{Error, Request, load, report};
 use ir::{
     Model, NodeId, Op, Port,
     device::PortInfo,
@@ -34,8 +34,10 @@ pub struct Inspection {
     pub unsupported: Vec<Obstacle>,
     /// Outputs that leave all of these out.
     pub cuts: Vec<String>,
-    /// What reading it brought to light.
+    /// What reading it and looking at it brought to light.
     pub notes: Vec<String>,
+    /// Where its nodes would run on the device that was asked for.
+    pub placement: Option<String>,
 }
 
 /// How often an op occurs, and what its nodes come to.
@@ -92,7 +94,9 @@ pub fn inspect(request: &Request) -> Result<Inspection, Error> {
             attempt = Ok((Model::new(request.model_name.clone()), Vec::new()));
         }
     }
-    let (model, notes) = attempt?;
+    let (model, mut notes) = attempt?;
+    notes.extend(report::warnings(&model, &request));
+    let placement = report::placement(&model, &request);
     if unsupported.is_empty() {
         unsupported = unknown_ops(&model);
         cuts = cuts_before_unknown(&model)?;
@@ -107,6 +111,7 @@ pub fn inspect(request: &Request) -> Result<Inspection, Error> {
         unsupported,
         cuts,
         notes,
+        placement,
         model,
     })
 }
@@ -286,6 +291,7 @@ impl Inspection {
             "unsupported": unsupported.collect::<Vec<_>>(),
             "suggested_outputs": self.cuts,
             "notes": self.notes,
+            "placement": self.placement,
         })
     }
 }
@@ -322,7 +328,7 @@ impl std::fmt::Display for Inspection {
                 op.op, op.version, op.count, op.parameters
             )?;
         }
-        for note in &self.notes {
+        for note in self.placement.iter().chain(&self.notes) {
             writeln!(f, "\nnote: {note}")?;
         }
         if self.unsupported.is_empty() {
