@@ -126,7 +126,7 @@ pub(super) fn log(s: &mut Scope) -> Converted {
     let [data] = s.exactly()?;
     let (factor, scale, shift) = logarithmic(s, "log_param")?;
     let inner = linear(s, data, scale, shift)?;
-    let natural = s.emit(Unary::Log, &[inner])?;
+    let natural = s.add("natural", Unary::Log, &[inner])?;
     if factor == 1.0 {
         return Ok(vec![natural]);
     }

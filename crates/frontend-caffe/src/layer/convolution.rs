@@ -86,7 +86,7 @@ fn convolve(s: &mut Scope, data: Port, depthwise: bool) -> Result<Port, Problem>
             dilations,
             ..Convolution::default()
         };
-        s.emit(op, &[data, weights])?
+        s.add("convolved", op, &[data, weights])?
     } else {
         let shape = [&[group, outputs / group, channels / group], &kernel[..]].concat();
         let weights = weights.reshaped(shape).map_err(|error| Problem::Malformed(error.to_string()))?;
@@ -98,7 +98,7 @@ fn convolve(s: &mut Scope, data: Port, depthwise: bool) -> Result<Port, Problem>
             dilations,
             ..GroupConvolution::default()
         };
-        s.emit(op, &[data, weights])?
+        s.add("convolved", op, &[data, weights])?
     };
     biased(s, result, bias, outputs, rank)
 }
@@ -150,7 +150,7 @@ fn deconvolve(s: &mut Scope, data: Port) -> Result<Port, Problem> {
             dilations,
             ..ConvolutionBackpropData::default()
         };
-        s.emit(op, &[data, weights])?
+        s.add("convolved", op, &[data, weights])?
     } else {
         let shape = [&[group, channels / group, outputs / group], &kernel[..]].concat();
         let weights = weights.reshaped(shape).map_err(|error| Problem::Malformed(error.to_string()))?;
@@ -162,7 +162,7 @@ fn deconvolve(s: &mut Scope, data: Port) -> Result<Port, Problem> {
             dilations,
             ..GroupConvolutionBackpropData::default()
         };
-        s.emit(op, &[data, weights])?
+        s.add("convolved", op, &[data, weights])?
     };
     biased(s, result, bias, outputs, rank)
 }

@@ -29,7 +29,8 @@ pub(super) fn inner_product(s: &mut Scope) -> Converted {
         pattern.push(length as i64);
         s.reshaped("flattened", data, &pattern)?
     };
-    let product = s.emit(MatMul { transpose_a: false, transpose_b: !transpose }, &[vectors, weights])?;
+    let product =
+        s.add("product", MatMul { transpose_a: false, transpose_b: !transpose }, &[vectors, weights])?;
     if !bias {
         return Ok(vec![product]);
     }
@@ -47,7 +48,7 @@ pub(super) fn embed(s: &mut Scope) -> Converted {
     let table = s.weights(0, "weights", &[rows, outputs])?;
     let numbers = s.add("numbers", Convert::to(ElementType::I32), &[data])?;
     let axis = s.i64("axis", 0);
-    let found = s.emit(Gather { batch_dims: 0 }, &[table, numbers, axis])?;
+    let found = s.add("rows", Gather { batch_dims: 0 }, &[table, numbers, axis])?;
     if !bias {
         return Ok(vec![found]);
     }

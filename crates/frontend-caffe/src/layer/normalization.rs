@@ -88,7 +88,7 @@ fn batch_statistics(s: &mut Scope, data: Port, eps: f64) -> Result<Port, Problem
     let rank = s.rank(data)?;
     let axes: Vec<i64> = (0..rank).filter(|axis| *axis != 1).map(|axis| axis as i64).collect();
     let axes = s.i64s("axes", &axes);
-    s.emit(Mvn { eps, normalize_variance: true, eps_mode: MvnEpsMode::InsideSqrt }, &[data, axes])
+    s.add("normal", Mvn { eps, normalize_variance: true, eps_mode: MvnEpsMode::InsideSqrt }, &[data, axes])
 }
 
 /// The layer of SegNet and PSPNet: scale, shift, and mean and variance where they are not folded in.
@@ -140,7 +140,7 @@ pub(super) fn normalize(s: &mut Scope) -> Converted {
     let channels = if shared { 1 } else { channels(s, data, "scale")? };
     let axes: Vec<i64> = if across_spatial { (1..rank).map(|axis| axis as i64).collect() } else { vec![1] };
     let axes = s.i64s("axes", &axes);
-    let normal = s.emit(NormalizeL2 { eps, eps_mode: NormEpsMode::Add }, &[data, axes])?;
+    let normal = s.add("normal", NormalizeL2 { eps, eps_mode: NormEpsMode::Add }, &[data, axes])?;
     let scale = s.weights(0, "scale", &Scope::along(1, rank, channels))?;
     Ok(vec![s.binary("scaled", BinaryKind::Multiply, normal, scale)?])
 }

@@ -30,7 +30,7 @@ pub(super) fn reduction(s: &mut Scope) -> Converted {
     let terms = if squared { s.binary("squares", BinaryKind::Multiply, data, data)? } else { data };
     let axes: Vec<i64> = (axis..rank).map(|axis| axis as i64).collect();
     let axes = s.i64s("axes", &axes);
-    let result = s.emit(Reduce { kind, keep_dims: false }, &[terms, axes])?;
+    let result = s.add("reduced", Reduce { kind, keep_dims: false }, &[terms, axes])?;
     if coefficient == 1.0 {
         return Ok(vec![result]);
     }

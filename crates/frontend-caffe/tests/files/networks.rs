@@ -98,6 +98,12 @@ fn names_survive_and_blobs_go_by_their_last_writer() {
     assert_eq!(tensors("relu", 0), "conv a b dropped relu split drop");
     assert_eq!(tensors("halves", 0), "low halves");
     assert_eq!(tensors("halves", 2), "high");
+    // No two nodes of the model have one name; a layer's last one has the layer's.
+    let mut all: Vec<&str> = model.nodes().map(|(_, node)| node.name.as_str()).collect();
+    all.sort_unstable();
+    let count = all.len();
+    all.dedup();
+    assert_eq!(all.len(), count, "{all:?}");
     // The blob of the name is what the ReLU leaves; the layer's own output has a port.
     let (blob, own) = (answer(&net, &["conv"]), answer(&net, &["conv:0"]));
     assert!(own.to_f64s().iter().any(|v| *v < 0.0));
