@@ -66,6 +66,9 @@ const RULE: &[Row] = &[
     row(5, "not_stage", Text),
 ];
 
+/// The numbers of a layer's own parameters begin here.
+pub(crate) const FIRST_PARAMETER: u32 = 100;
+
 const LAYER: &[Row] = &[
     row(1, "name", Text),
     row(2, "type", Text),
@@ -77,10 +80,12 @@ const LAYER: &[Row] = &[
     row(9, "exclude", Message(RULE)),
     row(10, "phase", Integer),
     row(100, "transform_param", Message(TRANSFORM)),
+    row(101, "loss_param", Message(&[])),
     row(103, "argmax_param", Message(ARGMAX)),
     row(104, "concat_param", Message(CONCAT)),
     row(106, "convolution_param", Message(CONVOLUTION)),
     row(107, "data_param", Message(DATA)),
+    row(108, "dropout_param", Message(DROPOUT)),
     row(109, "dummy_data_param", Message(DUMMY_DATA)),
     row(110, "eltwise_param", Message(ELTWISE)),
     row(111, "exp_param", Message(EXP)),
@@ -93,8 +98,10 @@ const LAYER: &[Row] = &[
     row(121, "pooling_param", Message(POOLING)),
     row(122, "power_param", Message(POWER)),
     row(123, "relu_param", Message(RELU)),
+    row(124, "sigmoid_param", Message(&[])),
     row(125, "softmax_param", Message(SOFTMAX)),
     row(126, "slice_param", Message(SLICE)),
+    row(127, "tanh_param", Message(&[])),
     row(128, "threshold_param", Message(THRESHOLD)),
     row(129, "window_data_param", Message(WINDOW_DATA)),
     row(
@@ -207,6 +214,7 @@ const CONVOLUTION: &[Row] = &[
     row(18, "dilation", Integer),
 ];
 const DATA: &[Row] = &[row(4, "batch_size", Integer), row(5, "crop_size", Integer)];
+const DROPOUT: &[Row] = &[row(1, "dropout_ratio", Float), row(2, "scale_train", Integer)];
 const DUMMY_DATA: &[Row] = &[
     row(2, "num", Integer),
     row(3, "channels", Integer),
@@ -307,6 +315,7 @@ const V1_LAYER: &[Row] = &[
     row(10, "convolution_param", Message(CONVOLUTION)),
     row(11, "data_param", Message(DATA)),
     row(15, "image_data_param", Message(IMAGE_DATA)),
+    row(12, "dropout_param", Message(DROPOUT)),
     row(13, "hdf5_data_param", Message(&[row(2, "batch_size", Integer)])),
     row(17, "inner_product_param", Message(INNER_PRODUCT)),
     row(18, "lrn_param", Message(LRN)),

@@ -5,9 +5,10 @@
 
 use crate::{
     message::{Field, MAX_FIELDS, Message, Value},
-    schema::{Kind, Row, fork_rows},
+    schema::{self, Kind, Row},
 };
 use bytes::Bytes;
+use std::borrow::Cow;
 use thiserror::Error;
 
 /// Where a binary file ceased to be one.
@@ -116,7 +117,7 @@ impl Fields {
 
 /// Decodes a message by a table.
 pub(crate) fn decode(bytes: Bytes, rows: &'static [Row]) -> Result<Message, BinaryError> {
-    Decoder { fields: 0 }.message(bytes, 0, rows, &[])
+    Decoder { fields: 0 }.message(bytes, 0, rows, None)
 }
 
 struct Decoder {
@@ -130,14 +131,19 @@ impl Decoder {
         bytes: Bytes,
         origin: usize,
         rows: &'static [Row],
-        more: &'static [Row],
+        more: Option<&'static [Row]>,
     ) -> Result<Message, BinaryError> {
         let mut message = Message::default();
         let mut fields = Fields::new(bytes, origin);
         while let Some((number, wire, at)) = fields.next()? {
-            let row = more.iter().chain(rows).find(|row| row.number == number);
-            if let Some(row) = row {
-                self.field(&mut message, row, wire, at)?;
+            let row = more.iter().flat_map(|more| more.iter()).chain(rows).find(|row| row.number == number);
+            match (row, more) {
+                (Some(row), _) => self.field(&mut message, row, wire, at)?,
+                // Parameters of a fork that the tables do not have: the layer's converter tells of them.
+                (None, Some(_)) if number >= schema::FIRST_PARAMETER => {
+                    self.push(&mut message, format!("field {number}").into(), Value::Integer(0), at)?;
+                }
+                (None, _) => {}
             }
         }
         Ok(message)
@@ -154,7 +160,7 @@ impl Decoder {
             (Kind::Float, Wire::Delimited(packed)) => {
                 for value in packed.chunks_exact(4) {
                     let value = f32::from_le_bytes([value[0], value[1], value[2], value[3]]);
-                    self.push(message, row, Value::Real(f64::from(value)), at)?;
+                    self.push(message, row.name.into(), Value::Real(f64::from(value)), at)?;
                 }
                 return Ok(());
             }
@@ -167,16 +173,16 @@ impl Decoder {
             },
             (Kind::Blob, Wire::Delimited(blob)) => Value::Blob(blob),
             (Kind::Layer(rows), Wire::Delimited(part)) => {
-                let more = fork_rows(&layer_type(&part));
-                Value::Message(self.message(part, at, rows, more)?)
+                let more = schema::fork_rows(&layer_type(&part));
+                Value::Message(self.message(part, at, rows, Some(more))?)
             }
             (Kind::Message(rows), Wire::Delimited(part)) => {
-                Value::Message(self.message(part, at, rows, &[])?)
+                Value::Message(self.message(part, at, rows, None)?)
             }
             // Another fork's field under the same number.
             _ => return Ok(()),
         };
-        self.push(message, row, value, at)
+        self.push(message, row.name.into(), value, at)
     }
 
     fn packed_integers(
@@ -187,12 +193,18 @@ impl Decoder {
         origin: usize,
     ) -> Result<(), BinaryError> {
         for value in varints(packed, origin)? {
-            self.push(message, row, Value::Integer(value), origin)?;
+            self.push(message, row.name.into(), Value::Integer(value), origin)?;
         }
         Ok(())
     }
 
-    fn push(&mut self, message: &mut Message, row: &Row, value: Value, at: usize) -> Result<(), BinaryError> {
+    fn push(
+        &mut self,
+        message: &mut Message,
+        name: Cow<'static, str>,
+        value: Value,
+        at: usize,
+    ) -> Result<(), BinaryError> {
         self.fields += 1;
         if self.fields > MAX_FIELDS {
             return Err(BinaryError {
@@ -200,7 +212,7 @@ impl Decoder {
                 message: format!("the file holds more than {MAX_FIELDS} fields"),
             });
         }
-        message.fields.push(Field::new(row.name, value, None));
+        message.fields.push(Field { name, value, at: None });
         Ok(())
     }
 }

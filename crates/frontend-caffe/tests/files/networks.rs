@@ -80,6 +80,17 @@ fn a_caffemodel_that_carries_its_definition_is_enough() {
     }
 }
 
+/// A binary layer may have parameters under numbers that only its fork knows.
+#[test]
+fn numbers_of_forks_are_told() {
+    let relu = [field(1, b"r"), field(2, b"ReLU"), field(3, b"data"), field(4, b"r")].concat();
+    let relu = [relu, field(123, &[]), field(164, &integer(1, 3))].concat();
+    let file = [field(3, b"data"), field(100, &relu)].concat();
+    let net = parse(None, Some(file.into())).unwrap();
+    let Converted { notes, .. } = convert(&net, &Options::default()).unwrap();
+    assert_eq!(notes, ["layer 'r' (ReLU): `field 164` is not understood and was ignored"]);
+}
+
 #[test]
 fn names_survive_and_blobs_go_by_their_last_writer() {
     let text = format!(
