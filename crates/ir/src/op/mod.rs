@@ -37,6 +37,7 @@ mod reduce;
 mod reshape;
 mod roi;
 mod roi_align;
+mod scatter;
 mod select;
 mod slice;
 mod softmax;
@@ -78,6 +79,7 @@ pub use reduce::*;
 pub use reshape::*;
 pub use roi::*;
 pub use roi_align::*;
+pub use scatter::*;
 pub use select::*;
 pub use slice::*;
 pub use softmax::*;
@@ -541,6 +543,11 @@ ops! {
         "GatherND" 8 => GatherNd { batch_dims: 0, merges_batch: false };
     }
     ScatterNdUpdate { "ScatterNDUpdate" 3 => ScatterNdUpdate; }
+    ScatterUpdate { "ScatterUpdate" 3 => ScatterUpdate; }
+    ScatterElementsUpdate {
+        "ScatterElementsUpdate" 3 => ScatterElementsUpdate { reduction: None };
+        "ScatterElementsUpdate" 12 => ScatterElementsUpdate { reduction: Some((ScatterReduction::None, true)) };
+    }
     ReverseSequence { "ReverseSequence" 1 => ReverseSequence::default(); }
     ShuffleChannels { "ShuffleChannels" 1 => ShuffleChannels::default(); }
     NonZero { "NonZero" 3 => NonZero::default(); }

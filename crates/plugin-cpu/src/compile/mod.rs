@@ -31,6 +31,7 @@ mod pointwise;
 mod pooling;
 mod precision;
 mod product;
+mod recurrent;
 mod reduction;
 mod reference;
 mod region;
@@ -129,6 +130,7 @@ fn node_steps(builder: &mut Builder, id: NodeId) {
         Op::Concat(_) => shape::concat(builder, id),
         Op::Split(_) | Op::VariadicSplit(_) => shape::split(builder, id),
         Op::DetectionOutput(_) | Op::NonMaxSuppression(_) => detection::lower(builder, id),
+        Op::RecurrentCell(_) | Op::RecurrentSequence(_) => recurrent::lower(builder, id),
         Op::RegionYolo(_) | Op::RoiPooling(_) | Op::PsRoiPooling(_) => region::lower(builder, id),
         _ => elementwise::lower(builder, id)
             .or_else(|| pointwise::lower(builder, id))

@@ -26,6 +26,7 @@ pub(crate) mod pooling;
 pub(crate) mod pooling_any;
 pub(crate) mod post;
 mod power;
+pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod region;
 pub(crate) mod regroup;

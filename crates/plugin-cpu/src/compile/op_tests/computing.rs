@@ -329,3 +329,48 @@ fn half_precision_is_computed_in_f32() {
     let kernels = case.check("half");
     assert!(kernels.iter().any(|row| row.exec_type.starts_with("direct_1x1")), "{kernels:?}");
 }
+
+#[test]
+fn cells_and_sequences() {
+    for seed in 0..40 {
+        let mut case = Case::new(seed);
+        let kind = case.one_of(&[
+            CellKind::Lstm,
+            CellKind::Lstm,
+            CellKind::Gru { linear_before_reset: true },
+            CellKind::Rnn,
+        ]);
+        let (batch, steps, width, size) = (case.size(3), case.size(6), case.size(40), case.size(40));
+        let mut cell = RecurrentCell { hidden_size: size, ..RecurrentCell::new(kind) };
+        cell.clip = case.one_of(&[0.0, 0.0, 0.4]);
+        if case.below(3) == 0 {
+            cell.activations[0] = Activation::Relu;
+        }
+        let (rows, biases) = (cell.gates() * size, cell.biases() * size);
+        let weights = |case: &mut Case, ways: &[usize]| {
+            let shape = |rest: &[usize]| [ways, rest].concat();
+            // As networks have them: sums stay in range.
+            let mut scaled = |terms: usize| {
+                let tensor = case.0.random.tensor(&shape(&[rows, terms]));
+                let scale = 1.0 / (terms as f32).sqrt();
+                let values: Vec<f32> = tensor.view::<f32>().unwrap().iter().map(|v| v * scale).collect();
+                case.0.model.add_constant("w", Tensor::from_slice(tensor.shape(), &values).unwrap()).into()
+            };
+            let products: [Port; 2] = [scaled(width), scaled(size)];
+            let bias = case.0.constant(&shape(&[biases]));
+            [products[0], products[1], bias]
+        };
+        let mut inputs = vec![case.f32(&[batch, width])];
+        inputs.extend((0..cell.states()).map(|_| case.f32(&[batch, size])));
+        inputs.extend(weights(&mut case, &[]));
+        case.op(cell.clone(), &inputs);
+        let mut inputs = vec![case.f32(&[batch, steps, width])];
+        inputs.extend((0..cell.states()).map(|_| case.f32(&[batch, 1, size])));
+        let lengths: Vec<i64> = (0..batch).map(|_| case.below(steps + 1) as i64).collect();
+        inputs.push(case.0.integers(&lengths));
+        inputs.extend(weights(&mut case, &[1]));
+        let direction = case.one_of(&[Direction::Forward, Direction::Reverse]);
+        case.op(RecurrentSequence { cell, direction }, &inputs);
+        case.check(&format!("seed {seed}"));
+    }
+}
