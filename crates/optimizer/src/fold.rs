@@ -68,10 +68,13 @@ fn fold(model: &Model, id: NodeId) -> Result<Vec<Tensor>, String> {
     if bytes > SMALL && bytes > freed {
         return Err(format!("folding would add {bytes} bytes to the model and free {freed}"));
     }
-    if let Some(tensor) = fast(model, id, &inputs) {
-        return Ok(vec![tensor]);
-    }
-    node.op.operator().evaluate(&inputs).map_err(|e| e.to_string())
+    let folded = match fast(model, id, &inputs) {
+        Some(tensor) => Ok(vec![tensor]),
+        None => node.op.operator().evaluate(&inputs).map_err(|e| e.to_string()),
+    };
+    // What was read of a file for it need not stay in memory beside the result.
+    inputs.iter().filter(|t| t.bytes().len() > SMALL).for_each(|t| ir::release(t.bytes()));
+    folded
 }
 
 /// Ways for large constants that share or copy bytes instead of evaluating element by element.

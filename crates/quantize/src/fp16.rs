@@ -128,6 +128,8 @@ pub fn to_fp16(model: &mut Model, options: &Options) -> Result<Report, Error> {
             continue;
         }
         let (half, losses) = converted(&tensor);
+        // The file's pages have been read; together with the copies they would count as one and a half times the file.
+        ir::release(tensor.bytes());
         if let Some(reason) = damage(&tensor, &losses) {
             keep(reason);
             continue;

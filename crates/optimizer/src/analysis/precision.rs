@@ -41,7 +41,10 @@ fn is_i32(value: i64) -> bool {
 fn count_not_finite(tensor: &Tensor) -> usize {
     const EXPONENT: u32 = 0x7f80_0000;
     let words = tensor.bytes().as_chunks::<4>().0;
-    words.iter().map(|word| usize::from(u32::from_le_bytes(*word) & EXPONENT == EXPONENT)).sum()
+    let count = words.iter().map(|word| usize::from(u32::from_le_bytes(*word) & EXPONENT == EXPONENT)).sum();
+    // Looking at weights is no reason to hold them.
+    ir::release(tensor.bytes());
+    count
 }
 
 /// Sums of more elements lose the last of them in half precision.
