@@ -1,8 +1,9 @@
 """Makes, once, the environments that zoo and interop need, inside a cache folder:
 
-    environments.py CACHE [tf] [ov] [netron] [tf2onnx]      (all by default)
+    environments.py CACHE [tf] [ov] [cv] [netron] [tf2onnx]      (all by default)
 
 `CACHE/tf/bin/python` runs zoo.py, tf_check.py and fixtures/digits/make_digits.py; `CACHE/ov/bin/python` runs interop.py;
+`CACHE/cv/bin/python` runs classics.py and fixtures/caffe_ops/make_caffe_ops.py;
 `CACHE/netron/netron` is what netron_check.mjs opens; `CACHE/tf2onnx`, on PYTHONPATH beside tf, makes ONNX files.
 An environment that was made with the same packages is left alone.
 Run by any Python from 3.9 to 3.11 (TensorFlow 2.15 has no wheels for later ones).
@@ -18,6 +19,7 @@ from pathlib import Path
 PACKAGES = {
     "tf": ["tensorflow-cpu==2.15.1", "protobuf<5", "numpy<2", "scikit-learn", "pillow"],
     "ov": ["openvino==2026.4.1", "onnxruntime", "numpy<2.3"],
+    "cv": ["opencv-python-headless==4.10.0.84", "numpy<2"],
     "netron": ["netron==9.3.3"],
     "tf2onnx": ["tf2onnx==1.17.0", "onnx==1.16.2"],
 }

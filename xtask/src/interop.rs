@@ -1,16 +1,21 @@
-//! Our IRs in OpenVINO and Netron, OpenVINO's IRs in Terroir; everything against TensorFlow's answers.
+//! Our IRs in OpenVINO and Netron, OpenVINO's IRs in Terroir; everything against the answers of TensorFlow, or, for
+//! Caffe's networks, which OpenVINO no longer converts, of OpenCV.
 
-use crate::process::{Process, cache, program, root};
+use crate::{
+    process::{Process, cache, program, root},
+    zoo::CAFFE,
+};
 use anyhow::{Context, Result, ensure};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// A network and TensorFlow's answer.
+/// A network and its own framework's answer.
 pub(crate) struct Network {
     pub(crate) name: String,
-    pub(crate) frozen: PathBuf,
+    /// A frozen graph, or a .caffemodel with its .prototxt beside it.
+    pub(crate) model: PathBuf,
     /// The inputs and the expected outputs.
     pub(crate) data: PathBuf,
 }
@@ -20,7 +25,11 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
     let out = cache().join("interop");
     let mut failures = Vec::new();
     println!("{:<18} {:<6} {:<26} max abs error / max abs output", "network", "data", "path");
-    for network in networks()?.iter().filter(|n| only.is_empty() || only.contains(&n.name)) {
+    for network in networks()?
+        .iter()
+        .chain(&of_zoo(".caffemodel")?)
+        .filter(|n| only.is_empty() || only.contains(&n.name))
+    {
         for (data_type, limit) in [("FP32", 1e-4), ("FP16", 1e-2)] {
             let mut report = |path: &str, outcome: Result<f64>| {
                 let text = match &outcome {
@@ -38,12 +47,14 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
             let answers = out.join("answers.npz");
             report("ours in Terroir", terroir(&ours, network, &answers));
             report("ours in OpenVINO", openvino(&ours, network, &answers));
-            let mut convert = script("convert").arg(&network.frozen).arg(&theirs);
-            if data_type == "FP16" {
-                convert = convert.arg("--fp16");
+            if !network.name.starts_with(CAFFE) {
+                let mut convert = script("convert").arg(&network.model).arg(&theirs);
+                if data_type == "FP16" {
+                    convert = convert.arg("--fp16");
+                }
+                convert.output()?;
+                report("OpenVINO's in Terroir", terroir(&theirs, network, &answers));
             }
-            convert.output()?;
-            report("OpenVINO's in Terroir", terroir(&theirs, network, &answers));
             let netron = Process::new("node").arg(root().join("xtask/netron_check.mjs"));
             let opened = netron.arg(cache().join("netron/netron")).arg(&ours).output();
             report("ours in Netron", opened.map(|_| 0.0));
@@ -59,34 +70,39 @@ pub(crate) fn convert_ours(network: &Network, data_type: &str, out: &Path) -> Re
     let stem = format!("{}_{data_type}", network.name);
     program("mo")?
         .arg("--input_model")
-        .arg(&network.frozen)
+        .arg(&network.model)
         .args(["--data_type", data_type, "--silent", "--model_name", &stem, "--output_dir"])
         .arg(out)
         .run()?;
     Ok(out.join(format!("{stem}.xml")))
 }
 
-/// The digits, and the zoo as far as it was built.
+/// The digits, and the Keras networks as far as they were built.
 pub(crate) fn networks() -> Result<Vec<Network>> {
     let digits = root().join("fixtures/digits");
     let mut networks = vec![Network {
         name: "digits".into(),
-        frozen: digits.join("digits_frozen.pb"),
+        model: digits.join("digits_frozen.pb"),
         data: digits.join("expected.npz"),
     }];
-    let zoo = cache().join("zoo");
-    let mut frozen: Vec<PathBuf> = fs::read_dir(&zoo)
-        .with_context(|| format!("{} is not there; run `cargo xtask zoo` first", zoo.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.to_string_lossy().ends_with("_frozen.pb"))
-        .collect();
-    frozen.sort();
-    for path in frozen {
-        let file = path.file_name().and_then(|n| n.to_str()).context("a network without a name")?;
-        let name = file.trim_end_matches("_frozen.pb").to_owned();
-        networks.push(Network { data: zoo.join(&name).with_extension("npz"), name, frozen: path });
-    }
+    networks.extend(of_zoo("_frozen.pb")?);
     Ok(networks)
+}
+
+/// The networks of the zoo whose files end so.
+fn of_zoo(end: &str) -> Result<Vec<Network>> {
+    let zoo = cache().join("zoo");
+    let mut files: Vec<String> = fs::read_dir(&zoo)
+        .with_context(|| format!("{} is not there; run `cargo xtask zoo` first", zoo.display()))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    files.sort();
+    let network = |file: &String| {
+        let name = file.strip_suffix(end)?;
+        let data = zoo.join(format!("{name}.npz"));
+        Some(Network { name: name.to_owned(), model: zoo.join(file), data })
+    };
+    Ok(files.iter().filter_map(network).collect())
 }
 
 /// A command of the script that drives OpenVINO.

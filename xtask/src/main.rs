@@ -20,8 +20,9 @@ const HELP: &str = "cargo xtask <command>
   tidy               the rules of the house that a program can check
   ci                 what .ci/run runs: formatting, clippy, tidy, tests, documentation, demo, corpus
   corpus [FOLDER]    converts and runs every case of a corpus folder (default ../shared/corpus)
-  zoo                builds the Keras networks with TensorFlow, into .cache/zoo (needs Python 3.9 to 3.11)
-  interop            our IRs in OpenVINO and Netron, OpenVINO's in Terroir, all against TensorFlow (after zoo)
+  zoo [NAME..]       builds the Keras networks with TensorFlow and the classics of Caffe, with OpenCV's answers, into
+                     .cache/zoo (needs Python 3.9 to 3.11)
+  interop [NAME..]   our IRs in OpenVINO and Netron, OpenVINO's in Terroir, all against TensorFlow and OpenCV (after zoo)
   bench [--threads=1,2] [--turns=N] [--layers=N] [--quick] [NETWORK..]
                      the zoo beside OpenVINO and ONNX Runtime in one run (after zoo): latency, throughput, loading,
                      memory, the slowest layers. --quick: latency on one thread and layers

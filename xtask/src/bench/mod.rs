@@ -172,7 +172,7 @@ fn converted(network: &Network) -> Result<PathBuf> {
     let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified());
     let converter = program("mo")?.file();
     let fresh = modified(&xml).is_ok_and(|made| {
-        [&network.frozen, &converter].iter().all(|path| modified(path).is_ok_and(|changed| changed < made))
+        [&network.model, &converter].iter().all(|path| modified(path).is_ok_and(|changed| changed < made))
     });
     if fresh { Ok(xml) } else { interop::convert_ours(network, "FP32", &out) }
 }
@@ -186,7 +186,7 @@ fn onnx(network: &Network) -> Option<PathBuf> {
             .env("PYTHONPATH", &cache().join("tf2onnx").to_string_lossy())
             .arg(root().join("xtask/python/turns.py"))
             .arg("onnx")
-            .arg(&network.frozen)
+            .arg(&network.model)
             .arg(&path)
             .output()?;
         ensure!(path.is_file(), "no file came out");
