@@ -41,7 +41,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// The layer that computes a node: itself, or the one before it that swallowed it. Work may also have been swallowed
-    /// by a layer behind it, whose kernel then says `fused`.
+    /// by a layer behind it, whose kernel then says `expand`.
     pub(super) fn owner(&self, name: &str) -> Option<&'a str> {
         let (start, _) = self.facts.get_key_value(name)?;
         let walk = |step: &dyn Fn(&&'a str) -> Option<&'a str>| {
@@ -49,9 +49,9 @@ impl<'a> Nodes<'a> {
         };
         let before = walk(&|at| self.before.get(at).copied());
         let after = walk(&|at| self.facts[*at]["next"].as_str());
-        let fused = |owner: &&str| self.ran[owner].contains("fused");
+        let expands = |owner: &&str| self.ran[owner].starts_with("expand_");
         let heavy = self.number(name, "flops") > 0;
-        after.filter(|owner| heavy && fused(owner) && !before.as_ref().is_some_and(fused)).or(before)
+        after.filter(|owner| heavy && expands(owner) && !before.as_ref().is_some_and(expands)).or(before)
     }
 
     /// The work of every layer that ran.
@@ -93,7 +93,7 @@ mod tests {
                 "a": fact(Some("relu"), 10), "relu": fact(Some("b"), 0), "b": fact(Some("c"), 20),
                 "c": fact(None, 40),
             },
-            "layers": [{ "name": "a", "exec": "direct" }, { "name": "c", "exec": "fused_x" }],
+            "layers": [{ "name": "a", "exec": "direct" }, { "name": "c", "exec": "expand_x" }],
         });
         let nodes = Nodes::new(&end).unwrap();
         assert_eq!((nodes.owner("relu"), nodes.owner("a")), (Some("a"), Some("a")));
