@@ -283,7 +283,7 @@ impl<'a> Scope<'a> {
         Ok(self.constant(what, tensor))
     }
 
-    /// A value along one axis of a tensor of `rank` dimensions: [1,C,1,1].
+    /// A value along one axis of a tensor of `rank` dimensions: `[1,C,1,1]`.
     pub(crate) fn along(axis: usize, rank: usize, size: usize) -> Vec<usize> {
         (0..rank).map(|i| if i == axis { size } else { 1 }).collect()
     }

@@ -8,7 +8,7 @@ use ir::{ElementType, Model, NodeId, Op, Port, Tensor, device::PortInfo, op::Bin
 use runtime::{Config, HostTensor};
 use samples::{arrays, engine, images, numpy};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -94,19 +94,24 @@ struct Pair {
 }
 
 /// The tensors that go by the same name in both, in topological order of the first.
-fn pairs(a: &Model, b: &Model) -> Result<Vec<Pair>> {
+fn pairs<'a>(a: &'a Model, b: &Model) -> Result<Vec<Pair>> {
+    // Names as they are go before `x` for `x:0`: with Caffe these are two tensors where a layer works in place.
     let mut named: HashMap<&str, Port> = HashMap::new();
+    let mut plainly: HashMap<&str, Port> = HashMap::new();
     let mut nameless: HashMap<(&str, &str), Port> = HashMap::new();
     for (id, node) in b.nodes().filter(|(_, node)| computes(&node.op)) {
         for (index, output) in node.outputs().iter().enumerate() {
             for name in &output.names {
-                named.insert(plain(name), id.output(index));
+                named.insert(name, id.output(index));
+                plainly.insert(plain(name), id.output(index));
             }
             if output.names.is_empty() && index == 0 {
                 nameless.insert((&node.name, node.op.type_name()), id.into());
             }
         }
     }
+    let names_of = |(_, node): (_, &'a ir::Node)| node.outputs().iter().flat_map(|output| &output.names);
+    let a_names: HashSet<&str> = a.nodes().flat_map(names_of).map(|name| plain(name)).collect();
     let mut pairs = Vec::new();
     for id in a.topological_order()? {
         let node = a.node(id);
@@ -116,16 +121,23 @@ fn pairs(a: &Model, b: &Model) -> Result<Vec<Pair>> {
         }
         for (index, output) in node.outputs().iter().enumerate() {
             let a = id.output(index);
-            let by_name = output.names.iter().find_map(|name| named.get(plain(name)));
+            let exactly = output.names.iter().find_map(|name| named.get(&name[..]));
+            let by_name = exactly.or_else(|| output.names.iter().find_map(|name| plainly.get(plain(name))));
             let (found, sure) = match by_name {
                 Some(port) => (Some(port), true),
                 None if index > 0 || !output.names.is_empty() => (None, false),
-                // The tensor's name went with a transpose, or since the node has taken others in. The framework's
-                // tensor is the one of that name; where there is none, both networks went through the same.
-                None => match named.get(&node.name[..]) {
-                    Some(port) => (Some(port), !may_be_rewritten(&node.op)),
-                    None => (nameless.get(&(&node.name[..], node.op.type_name())), true),
-                },
+                // The tensor's name went with a transpose, since the node has taken others in, or to what works in place
+                // behind it. The framework's tensor is the one of that name; where there is none, or the first network has
+                // that very tensor elsewhere, both networks went through the same.
+                None => {
+                    let name = &node.name[..];
+                    let elsewhere = a_names.contains(name);
+                    let named = named.get(name).or_else(|| plainly.get(name)).filter(|_| !elsewhere);
+                    match named {
+                        Some(port) => (Some(port), !may_be_rewritten(&node.op)),
+                        None => (nameless.get(&(name, node.op.type_name())), true),
+                    }
+                }
             };
             pairs.extend(found.map(|b| Pair { a, b: *b, sure }));
         }

@@ -1,7 +1,7 @@
 //! What the flags say about inputs and outputs of a converted network: batch, layout, mean, scale, channel order.
 
 use crate::{
-    Error, Request,
+    Error, Framework, Request,
     grammar::{ChannelValues, LayoutSpec},
 };
 use ir::{Dim, Layout, Model, NodeId, Op, PartialShape, Tensor};
@@ -50,7 +50,7 @@ pub(crate) fn preprocess(model: &mut Model, request: &Request) -> Result<(), Err
     let mut mean_images = mean_image(model, request, &inputs)?;
     let mut reversed = 0;
     for (((id, spec), mean), scale) in inputs.iter().zip(mean).zip(scale) {
-        let layout = spec.as_ref().map(|spec| spec.source.clone()).unwrap_or_default();
+        let layout = layout_of(model, request, *id, spec.as_ref());
         let reverse_channels = request.reverse_input_channels && has_three_channels(model, *id, &layout);
         reversed += usize::from(reverse_channels);
         let steps = Preprocessing { reverse_channels, mean_image: mean_images.remove(id), mean, scale };
@@ -86,9 +86,21 @@ fn mean_image(
         let inputs = inputs.iter().map(|(id, _)| model.node(*id).name.clone()).collect();
         return Err(Error::InputCount { flag: "--mean_file", given: 1, inputs });
     };
-    let layout = spec.as_ref().map(|spec| spec.source.clone()).unwrap_or_default();
+    let layout = layout_of(model, request, *id, spec.as_ref());
     let tensor = file.tensor(&model.ty((*id).into()).shape, &layout)?;
     Ok(HashMap::from([(*id, tensor)]))
+}
+
+/// The layout of an input: what the user says, else Caffe's, which has but one for images; empty where nobody knows.
+fn layout_of(model: &Model, request: &Request, id: NodeId, spec: Option<&LayoutSpec>) -> Layout {
+    let is_image = model.ty(id.into()).shape.rank() == Some(4);
+    match spec {
+        Some(spec) => spec.source.clone(),
+        None if is_image && request.source.framework() == Framework::Caffe => {
+            "nchw".parse().expect("a layout that is written right")
+        }
+        None => Layout::default(),
+    }
 }
 
 /// The inputs, each with what the user says about its layout.

@@ -76,19 +76,19 @@ fn preprocessing_is_folded_into_the_first_convolution() {
         format!("blobs {{ shape {{ {shape} }} data: [{}] }}", numbers(count).collect::<String>())
     };
     let network = format!(
-        "input: 'data' input_shape {{ dim: 1 dim: 3 dim: 5 dim: 6 }}
+        "input: 'data' input_shape {{ dim: 1 dim: 3 dim: 5 dim: 3 }}
          layer {{ name: 'conv' type: 'Convolution' bottom: 'data' top: 'conv' {} {}
                   convolution_param {{ num_output: 2 kernel_size: 3 }} }}",
         blob("dim: 2 dim: 3 dim: 3 dim: 3", 54),
         blob("dim: 2", 2)
     );
     fs::write(&text, network).unwrap();
-    let values: Vec<f32> = (0..90).map(|i| (i * 29 % 251) as f32).collect();
+    let values: Vec<f32> = (0..45).map(|i| (i * 29 % 251) as f32).collect();
     let (mean, scale) = ([104.0f32, 117.0, 123.5], [58.0f32, 57.0, 57.5]);
-    // By hand: BGR from RGB, then mean, then scale.
-    let by_hand = |i: usize| (values[(2 - i / 30) * 30 + i % 30] - mean[i / 30]) / scale[i / 30];
-    let prepared: Vec<f32> = (0..90).map(by_hand).collect();
-    let tensor = |values: &[f32]| Tensor::from_slice(&[1, 3, 5, 6], values).unwrap();
+    // By hand: BGR from RGB, then mean, then scale. The width of three could be the channels of another framework.
+    let by_hand = |i: usize| (values[(2 - i / 15) * 15 + i % 15] - mean[i / 15]) / scale[i / 15];
+    let prepared: Vec<f32> = (0..45).map(by_hand).collect();
+    let tensor = |values: &[f32]| Tensor::from_slice(&[1, 3, 5, 3], values).unwrap();
     let plain = convert(&request(text.clone(), folder.path())).unwrap();
     let want = run(&plain, &tensor(&prepared));
     let mut folded = request(text, folder.path());

@@ -161,6 +161,21 @@ fn an_ir_agrees_with_its_source() {
     }
 }
 
+/// In place, a blob has the name of the layer that first made it.
+#[test]
+fn a_network_of_caffe_agrees_with_itself_and_its_ir() {
+    let bench = Bench::new();
+    let weights = fixture("lenet/lenet_iter_1000.caffemodel");
+    let flags = format!("--input_proto {}", fixture("lenet/lenet.prototxt").display());
+    bench.converted(&weights, &flags);
+    let weights = weights.display();
+    for first in [weights.to_string(), "out.xml".to_owned()] {
+        let answer = bench.mo(&format!("compare {first} {weights} {flags} --tolerance 1e-4"));
+        assert_eq!(answer.code, 0, "{first}: {}{}", answer.out, answer.err);
+        assert!(answer.out.contains("prob"), "{first}: {}", answer.out);
+    }
+}
+
 #[test]
 fn a_changed_ir_is_found_out_by_its_source() {
     let bench = Bench::new();

@@ -70,7 +70,7 @@ fn floats(params: &Params, name: &str) -> Result<Vec<f32>, Problem> {
     Ok(params.floats(name)?.into_iter().map(|value| value as f32).collect())
 }
 
-/// Boxes [2,P] as Caffe has them, [1,2,P].
+/// Boxes `[2,P]` as Caffe has them, `[1,2,P]`.
 fn priors(s: &mut Scope, op: impl Into<Op>, inputs: &[Port]) -> Converted {
     let boxes = s.emit(op, inputs)?;
     let axis = s.i64s("batch", &[0]);
@@ -222,7 +222,7 @@ pub(super) fn detection_output(s: &mut Scope) -> Converted {
     s.one(op, &inputs)
 }
 
-/// Row `row` of priors [N,2,P]: corners or variances.
+/// Row `row` of priors `[N,2,P]`: corners or variances.
 fn rows(s: &mut Scope, suffix: &str, priors: Port, row: i64) -> Result<Port, Problem> {
     let bounds = [row, row + 1, 1, 1].map(|value| [value]);
     let bounds: Vec<Port> = bounds.iter().map(|value| s.i64s(&format!("{suffix}/bounds"), value)).collect();

@@ -151,7 +151,7 @@ pub(super) fn psroi_pooling(s: &mut Scope) -> Converted {
     s.one(op, &[maps, regions])
 }
 
-/// Regions as a matrix: old networks have them as [R,5,1,1].
+/// Regions as a matrix: old networks have them as `[R,5,1,1]`.
 fn rows_of_five(s: &mut Scope, regions: ir::Port) -> Result<ir::Port, Problem> {
     if s.rank(regions)? == 2 {
         return Ok(regions);

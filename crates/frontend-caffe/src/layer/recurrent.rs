@@ -12,9 +12,9 @@ const MOST_STEPS: usize = 4096;
 
 /// What the steps of a layer share.
 struct Steps {
-    /// Data [T,N,I], that of all steps [N,S] beside it.
+    /// Data `[T,N,I]`, that of all steps `[N,S]` beside it.
     data: Port,
-    /// Whether a sequence goes on, [T,N,1].
+    /// Whether a sequence goes on, `[T,N,1]`.
     goes_on: Port,
     steps: usize,
     /// Numbers of a step's data, and of what all steps share.
@@ -101,7 +101,7 @@ fn weights(
     ])
 }
 
-/// Writes the steps out; the answers of all [T,N,H] and the last states.
+/// Writes the steps out; the answers of all `[T,N,H]` and the last states.
 fn unrolled(
     s: &mut Scope,
     own: Steps,
@@ -129,7 +129,7 @@ fn unrolled(
     Ok((all, states))
 }
 
-/// The tops: answers, and the last states as [1,N,H] where the layer shows them.
+/// The tops: answers, and the last states as `[1,N,H]` where the layer shows them.
 fn tops(s: &mut Scope, answers: Port, states: &[Port]) -> Converted {
     let mut tops = vec![answers];
     if s.layer.tops.len() > 1 {

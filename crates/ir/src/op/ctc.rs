@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The likeliest class of each step without blanks, which are the last class; -1 behind the end. Inputs: logits
-/// [T,N,C]; a mask [T,N], 0 behind the end of a sequence. Output [N,T,1,1].
+/// `[T,N,C]`; a mask `[T,N]`, 0 behind the end of a sequence. Output `[N,T,1,1]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CtcGreedyDecoder {
     /// A class that lasts for several steps comes once.
@@ -56,8 +56,8 @@ impl Operator for CtcGreedyDecoder {
     }
 }
 
-/// The same from lengths. Inputs: logits [N,T,C], lengths [N], perhaps the class that is blank; it is the last
-/// otherwise. Outputs: classes [N,T], -1 behind the end, and their numbers [N].
+/// The same from lengths. Inputs: logits `[N,T,C]`, lengths `[N]`, perhaps the class that is blank; it is the last
+/// otherwise. Outputs: classes `[N,T]`, -1 behind the end, and their numbers `[N]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CtcGreedyDecoderSeqLen {
     /// A class that lasts for several steps comes once.

@@ -30,7 +30,7 @@ text_enum! {
     }
 }
 
-/// An image's elements at the places of a grid. Inputs: data [N,C,H,W]; a grid [N,h,w,2] of columns and rows, where
+/// An image's elements at the places of a grid. Inputs: data `[N,C,H,W]`; a grid `[N,h,w,2]` of columns and rows, where
 /// the image reaches from -1 to 1.
 #[derive(Clone, PartialEq, Debug)]
 pub struct GridSample {

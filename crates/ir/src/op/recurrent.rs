@@ -59,7 +59,7 @@ pub enum CellKind {
     Rnn,
 }
 
-/// One step of a recurrent layer. Inputs: data [N,I], state [N,H], for LSTM a second state [N,H], weights of the
+/// One step of a recurrent layer. Inputs: data `[N,I]`, state `[N,H]`, for LSTM a second state `[N,H]`, weights of the
 /// data [gates H, I] and of the state [gates H, H], biases. Outputs: the states.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecurrentCell {
@@ -248,9 +248,9 @@ text_enum! {
     }
 }
 
-/// Steps of a cell over sequences. Inputs: data [N,T,I], states [N,D,H], lengths [N], and for each of D directions
-/// weights and biases as the cell's. Outputs: the answers [N,D,T,H], 0 behind the end of a sequence, and the last
-/// states [N,D,H].
+/// Steps of a cell over sequences. Inputs: data `[N,T,I]`, states `[N,D,H]`, lengths `[N]`, and for each of D directions
+/// weights and biases as the cell's. Outputs: the answers `[N,D,T,H]`, 0 behind the end of a sequence, and the last
+/// states `[N,D,H]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecurrentSequence {
     /// What each step computes.

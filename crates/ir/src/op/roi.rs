@@ -22,7 +22,7 @@ text_enum! {
     }
 }
 
-/// Regions, pooled to bins. Inputs: feature maps [N,C,H,W]; regions, rows of image, left, top, right, bottom.
+/// Regions, pooled to bins. Inputs: feature maps `[N,C,H,W]`; regions, rows of image, left, top, right, bottom.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RoiPooling {
     /// Rows of bins.

@@ -34,7 +34,7 @@ text_enum! {
     }
 }
 
-/// Regions, sampled in bins. Inputs: feature maps [N,C,H,W]; regions, rows of left, top, right, bottom; their images.
+/// Regions, sampled in bins. Inputs: feature maps `[N,C,H,W]`; regions, rows of left, top, right, bottom; their images.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RoiAlign {
     /// Rows of bins.

@@ -30,7 +30,7 @@ pub enum SelectionForm {
     Counted,
 }
 
-/// Rows of image, class and box of the boxes that stay. Inputs: boxes [N,B,4], scores [N,C,B], the most boxes of a
+/// Rows of image, class and box of the boxes that stay. Inputs: boxes `[N,B,4]`, scores `[N,C,B]`, the most boxes of a
 /// class, the overlap from which a box is suppressed, the least score, and the spread of gradual suppression.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NonMaxSuppression {

@@ -122,7 +122,7 @@ impl RegionYolo {
     }
 }
 
-/// Space moved to channels in Darknet's own order. Input [N,C,H,W].
+/// Space moved to channels in Darknet's own order. Input `[N,C,H,W]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ReorgYolo {
     /// Side of a block.
