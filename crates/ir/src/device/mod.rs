@@ -1,0 +1,123 @@
+//! The device contract: what a device offers to the engine, and what it may ask of it. Safe traits only; the C
+//! form of the same contract lives in `plugin-abi`.
+
+mod error;
+mod port;
+mod profile;
+mod tensor;
+
+use crate::Model;
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    io::{Read, Write},
+    sync::Arc,
+};
+
+pub use error::{DeviceError, DeviceResult};
+pub use port::{PortIndex, PortInfo};
+pub use profile::{LayerStatus, ProfileRow};
+pub use tensor::{HostTensor, Memory, ReadGuard, WriteGuard};
+
+/// Settings by key, as users give them: `NUM_STREAMS=2`.
+pub type Config = BTreeMap<String, String>;
+
+/// The nodes of a model that a device takes, and why it doesn't take the others.
+#[derive(Clone, Debug, Default)]
+pub struct Support {
+    /// Names of the nodes that it takes.
+    pub supported: Vec<String>,
+    /// Names of those that it doesn't, each with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+/// Called once when an inference ends, on any thread.
+pub type Completion = Box<dyn FnOnce(DeviceResult<()>) + Send>;
+
+/// A device.
+pub trait Device: Send + Sync {
+    /// The name that users give, `CPU`.
+    fn name(&self) -> &str;
+
+    /// One line on what it is.
+    fn description(&self) -> String;
+
+    /// Which nodes it would take. Runs what `compile` runs, so that both agree.
+    fn query(&self, model: &Model, config: &Config) -> DeviceResult<Support>;
+
+    /// Makes the model ready to run.
+    fn compile(
+        &self,
+        model: &Model,
+        config: &Config,
+        host: &Arc<dyn Host>,
+    ) -> DeviceResult<Arc<dyn CompiledModel>>;
+
+    /// Takes a model that [`CompiledModel::export`] wrote.
+    fn import(
+        &self,
+        _from: &mut dyn Read,
+        _config: &Config,
+        _host: &Arc<dyn Host>,
+    ) -> DeviceResult<Arc<dyn CompiledModel>> {
+        Err(DeviceError::NotOffered { device: self.name().to_owned(), what: "import".to_owned() })
+    }
+
+    /// A property of the device by its key, such as `FULL_DEVICE_NAME`.
+    fn property(&self, key: &str) -> DeviceResult<String>;
+}
+
+/// A model that is ready to run on a device.
+pub trait CompiledModel: Send + Sync {
+    /// The inputs, in the model's order.
+    fn inputs(&self) -> &[PortInfo];
+
+    /// The outputs, in the model's order.
+    fn outputs(&self) -> &[PortInfo];
+
+    /// A request with memory of its own.
+    fn create_request(self: Arc<Self>) -> DeviceResult<Box<dyn InferRequest>>;
+
+    /// Writes what [`Device::import`] reads.
+    fn export(&self, _to: &mut dyn Write) -> DeviceResult<()> {
+        Err(DeviceError::NotOffered { device: "the device".to_owned(), what: "export".to_owned() })
+    }
+
+    /// A property by its key, such as `OPTIMAL_NUMBER_OF_INFER_REQUESTS`.
+    fn property(&self, key: &str) -> DeviceResult<String>;
+}
+
+/// One inference at a time on a compiled model. Dropping it while it runs cancels it and is safe: the completion
+/// still comes, once.
+pub trait InferRequest: Send {
+    /// Lets the request read from, or write to, the caller's tensor from the next inference on.
+    fn set_tensor(&mut self, port: PortIndex, tensor: HostTensor) -> DeviceResult<()>;
+
+    /// The tensor of a port. Outputs of dynamic shape are there after the first inference.
+    fn tensor(&self, port: PortIndex) -> DeviceResult<HostTensor>;
+
+    /// Runs on the calling thread, or waits for those that do.
+    fn infer(&mut self) -> DeviceResult<()>;
+
+    /// Starts; `done` is called exactly once, on any thread, unless starting itself fails.
+    fn start(&mut self, done: Completion) -> DeviceResult<()>;
+
+    /// Asks a running inference to end early; its completion then says [`DeviceError::Cancelled`].
+    fn cancel(&self);
+
+    /// What the layers did in the last inference, in the order in which they ran. Empty unless `PERF_COUNT` is set.
+    fn profile(&self) -> Vec<ProfileRow>;
+}
+
+/// What the engine offers to devices.
+pub trait Host: Send + Sync {
+    /// Another device by name: how a device that distributes work reaches those that do it.
+    fn device(&self, name: &str) -> DeviceResult<Arc<dyn Device>>;
+
+    /// Something that a device keeps for all its compiled models, by key; made by `make` the first time.
+    fn shared(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync>;
+}
