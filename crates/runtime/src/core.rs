@@ -108,14 +108,14 @@ impl Core {
     /// Which nodes of a model a device would take.
     pub fn query_model(&self, model: &Model, device: &str, config: &Config) -> Result<Support> {
         let (found, config) = self.resolve(device, config)?;
-        Ok(found.query(model, &config)?)
+        Ok(found.query_with(model, &config, &self.host())?)
     }
 
     /// The device of a spec, and its settings: the engine's, overlaid with the spec's and the caller's.
     fn resolve(&self, device: &str, config: &Config) -> Result<(Arc<dyn Device>, Config)> {
         let spec = DeviceSpec::parse(device);
         let found = self.device(spec.name)?;
-        let mut merged = lock(&self.inner.config).get(spec.name).cloned().unwrap_or_default();
+        let mut merged = self.inner.settings(spec.name);
         merged.extend(spec.config);
         merged.extend(config.clone());
         Ok((found, merged))
@@ -133,6 +133,10 @@ impl Host for Inner {
             name: name.to_owned(),
             available: devices.keys().cloned().collect(),
         })
+    }
+
+    fn settings(&self, device: &str) -> Config {
+        lock(&self.config).get(device).cloned().unwrap_or_default()
     }
 
     fn shared(

@@ -29,6 +29,19 @@ pub struct Support {
     pub supported: Vec<String>,
     /// Names of those that it doesn't, each with the reason.
     pub refused: Vec<(String, String)>,
+    /// Where the nodes would run, when the device gives them to others.
+    pub placements: Vec<Placement>,
+}
+
+/// Where a node would run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placement {
+    /// The node's name.
+    pub node: String,
+    /// The device.
+    pub device: String,
+    /// Why there, and why not on those that were to be preferred.
+    pub reason: String,
 }
 
 /// Called once when an inference ends, on any thread.
@@ -44,6 +57,11 @@ pub trait Device: Send + Sync {
 
     /// Which nodes it would take. Runs what `compile` runs, so that both agree.
     fn query(&self, model: &Model, config: &Config) -> DeviceResult<Support>;
+
+    /// As [`Device::query`], for devices that have to ask others.
+    fn query_with(&self, model: &Model, config: &Config, _host: &Arc<dyn Host>) -> DeviceResult<Support> {
+        self.query(model, config)
+    }
 
     /// Makes the model ready to run.
     fn compile(
@@ -113,6 +131,11 @@ pub trait InferRequest: Send {
 pub trait Host: Send + Sync {
     /// Another device by name: how a device that distributes work reaches those that do it.
     fn device(&self, name: &str) -> DeviceResult<Arc<dyn Device>>;
+
+    /// What users have set for every model that is compiled for a device.
+    fn settings(&self, _device: &str) -> Config {
+        Config::new()
+    }
 
     /// Something that a device keeps for all its compiled models, by key; made by `make` the first time.
     fn shared(
