@@ -42,6 +42,16 @@ pub enum TensorError {
         /// The shape.
         shape: Vec<usize>,
     },
+    /// Strides or a region that the tensor can't have.
+    #[error("a tensor {ty}{shape:?} {reason}")]
+    Place {
+        /// The element type.
+        ty: ElementType,
+        /// The shape.
+        shape: Vec<usize>,
+        /// Why.
+        reason: String,
+    },
     /// Asked for elements of another type than the tensor holds.
     #[error("the tensor holds {found}, not {asked}")]
     Type {

@@ -1,6 +1,6 @@
-//! Settings of the device: the keys of OpenVINO 2, and those of 2018 that mean the same.
+//! Settings of the device.
 
-use ir::device::{Config, DeviceError, DeviceResult};
+use ir::device::{Config, DeviceError, DeviceResult, Property, todays_settings};
 
 /// What a model is compiled for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,52 +21,35 @@ pub(crate) fn processors() -> usize {
 }
 
 impl Settings {
-    /// Reads the settings; an unknown key or value is an error.
+    /// Reads the settings (see [`ir::device::todays_settings`]); an unknown key or value is an error.
     pub(crate) fn parse(config: &Config) -> DeviceResult<Self> {
         let mut streams = None;
         let mut threads = None;
         let mut throughput = false;
         let (mut profile, mut accuracy) = (false, false);
-        for (key, value) in config {
+        for (key, value) in &todays_settings(config, "CPU", &[])? {
             let fail = |reason: &str| DeviceError::Config {
                 device: "CPU".into(),
                 key: key.clone(),
                 value: value.clone(),
                 reason: reason.into(),
             };
-            let number = || value.parse::<usize>().map_err(|_| fail("expected a number"));
-            let yes = || match value.to_ascii_uppercase().as_str() {
-                "YES" | "TRUE" | "1" => Ok(true),
-                "NO" | "FALSE" | "0" => Ok(false),
-                _ => Err(fail("expected YES or NO")),
-            };
             match key.as_str() {
-                "NUM_STREAMS" | "CPU_THROUGHPUT_STREAMS" => match value.as_str() {
-                    "AUTO" | "CPU_THROUGHPUT_AUTO" | "NUMA" | "CPU_THROUGHPUT_NUMA" => throughput = true,
-                    _ => streams = Some(number()?).filter(|n| *n > 0),
+                // What is no number is AUTO or NUMA.
+                "NUM_STREAMS" => match value.parse() {
+                    Ok(number) => streams = Some(number).filter(|n| *n > 0),
+                    Err(_) => throughput = true,
                 },
-                "INFERENCE_NUM_THREADS" | "CPU_THREADS_NUM" => threads = Some(number()?).filter(|n| *n > 0),
-                "PERFORMANCE_HINT" => match value.as_str() {
-                    "THROUGHPUT" | "CUMULATIVE_THROUGHPUT" => throughput = true,
-                    "LATENCY" | "UNDEFINED" | "" => {}
-                    _ => return Err(fail("expected LATENCY or THROUGHPUT")),
-                },
-                "PERF_COUNT" => profile = yes()?,
-                "EXECUTION_MODE_HINT" => match value.as_str() {
-                    "ACCURACY" => accuracy = true,
-                    "PERFORMANCE" => {}
-                    _ => return Err(fail("expected ACCURACY or PERFORMANCE")),
-                },
+                "INFERENCE_NUM_THREADS" => threads = value.parse().ok().filter(|n| *n > 0),
+                "PERFORMANCE_HINT" => throughput |= value.ends_with("THROUGHPUT"),
+                "PERF_COUNT" => profile = value == "YES",
+                "EXECUTION_MODE_HINT" => accuracy = value == "ACCURACY",
                 "INFERENCE_PRECISION_HINT" => match value.as_str() {
                     "f32" | "dynamic" | "undefined" => {}
                     _ => return Err(fail("this device computes in f32")),
                 },
                 // Where threads run is the operating system's choice here.
-                "CPU_BIND_THREAD" | "ENABLE_CPU_PINNING" | "ENABLE_HYPER_THREADING" | "AFFINITY" => {
-                    if key != "AFFINITY" && !matches!(value.as_str(), "NUMA" | "HYBRID_AWARE") {
-                        yes()?;
-                    }
-                }
+                "ENABLE_CPU_PINNING" | "ENABLE_HYPER_THREADING" => {}
                 "DEVICE_ID" if value == "0" || value.is_empty() => {}
                 "PERFORMANCE_HINT_NUM_REQUESTS" | "LOG_LEVEL" | "EXCLUSIVE_ASYNC_REQUESTS" => {}
                 _ => return Err(fail("the CPU has no such setting, or not this value")),
@@ -75,6 +58,17 @@ impl Settings {
         let threads = threads.unwrap_or_else(processors).clamp(1, 1024);
         let streams = streams.unwrap_or(if throughput { threads } else { 1 });
         Ok(Self { streams: streams.clamp(1, threads.max(1)), threads, profile, accuracy })
+    }
+
+    /// The settings as properties.
+    pub(crate) fn properties(&self) -> Vec<Property> {
+        vec![
+            Property::setting("NUM_STREAMS", self.streams.to_string()),
+            Property::setting("INFERENCE_NUM_THREADS", self.threads.to_string()),
+            Property::setting("PERF_COUNT", if self.profile { "YES" } else { "NO" }),
+            Property::setting("EXECUTION_MODE_HINT", if self.accuracy { "ACCURACY" } else { "PERFORMANCE" }),
+            Property::setting("INFERENCE_PRECISION_HINT", "f32"),
+        ]
     }
 
     /// Threads of stream `index`, the remainder spread over the first ones.
@@ -105,7 +99,13 @@ mod tests {
     #[test]
     fn wrong_settings_are_named() {
         let err = parse(&[("NUM_STREAM", "2")]).unwrap_err().to_string();
-        assert_eq!(err, "CPU: `NUM_STREAM=2`: the CPU has no such setting, or not this value");
+        assert_eq!(err, "CPU: `NUM_STREAM=2`: there is no such setting; did you mean `NUM_STREAMS`?");
+        assert!(
+            parse(&[("DUMP_KERNELS", "YES")])
+                .unwrap_err()
+                .to_string()
+                .contains("the CPU has no such setting")
+        );
         assert!(parse(&[("INFERENCE_PRECISION_HINT", "bf16")]).is_err());
         assert!(parse(&[("NUM_STREAMS", "two")]).is_err());
     }

@@ -9,7 +9,8 @@ use crate::{
 use ir::{
     Model, Op,
     device::{
-        CompiledModel, Config, Device, DeviceError, DeviceResult, Host, InferRequest, PortInfo, Support,
+        CompiledModel, Config, Device, DeviceError, DeviceResult, Host, InferRequest, PortInfo, Property,
+        Support,
     },
 };
 use std::sync::Arc;
@@ -70,20 +71,21 @@ impl Device for CpuDevice {
         }))
     }
 
-    fn property(&self, key: &str) -> DeviceResult<String> {
-        Ok(match key {
-            "FULL_DEVICE_NAME" => self.description(),
-            "OPTIMIZATION_CAPABILITIES" => "FP32".to_owned(),
-            "RANGE_FOR_STREAMS" => format!("1,{}", processors()),
-            "RANGE_FOR_ASYNC_INFER_REQUESTS" => format!("1,{},1", processors()),
-            "AVAILABLE_DEVICES" => "0".to_owned(),
-            _ => return Err(no_property(key)),
-        })
+    fn properties(&self) -> Vec<Property> {
+        let settings = Settings::parse(&Config::new()).expect("no settings are right ones");
+        let mut properties = vec![
+            Property::answer("AVAILABLE_DEVICES", "0"),
+            Property::answer("FULL_DEVICE_NAME", self.description()),
+            Property::answer("DEVICE_ARCHITECTURE", std::env::consts::ARCH),
+            Property::answer("OPTIMIZATION_CAPABILITIES", "FP32"),
+            Property::answer("RANGE_FOR_STREAMS", format!("1,{}", processors())),
+            Property::answer("RANGE_FOR_ASYNC_INFER_REQUESTS", format!("1,{},1", processors())),
+        ];
+        properties.extend(settings.properties());
+        properties
+            .extend([Property::setting("PERFORMANCE_HINT", "LATENCY"), Property::setting("DEVICE_ID", "0")]);
+        properties
     }
-}
-
-fn no_property(key: &str) -> DeviceError {
-    DeviceError::NotOffered { device: "CPU".to_owned(), what: format!("the property `{key}`") }
 }
 
 /// A model on the CPU.
@@ -116,14 +118,15 @@ impl CompiledModel for Compiled {
         )?))
     }
 
-    fn property(&self, key: &str) -> DeviceResult<String> {
-        Ok(match key {
-            "NETWORK_NAME" | "MODEL_NAME" => self.name.clone(),
-            "OPTIMAL_NUMBER_OF_INFER_REQUESTS" | "NUM_STREAMS" => self.settings.streams.to_string(),
-            "INFERENCE_NUM_THREADS" => self.settings.threads.to_string(),
-            "EXECUTION_DEVICES" => "CPU".to_owned(),
-            "INFERENCE_PRECISION_HINT" => "f32".to_owned(),
-            _ => return Err(no_property(key)),
-        })
+    fn properties(&self) -> Vec<Property> {
+        let mut properties = vec![
+            Property::answer("NETWORK_NAME", self.name.as_str()),
+            Property::answer("OPTIMAL_NUMBER_OF_INFER_REQUESTS", self.settings.streams.to_string()),
+            Property::answer("EXECUTION_DEVICES", "CPU"),
+        ];
+        // Compiled is compiled.
+        let settings = self.settings.properties().into_iter();
+        properties.extend(settings.map(|setting| Property { mutable: false, ..setting }));
+        properties
     }
 }

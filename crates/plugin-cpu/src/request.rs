@@ -8,7 +8,6 @@ use ir::{
     AlignedBytes, ElementType,
     device::{
         Completion, DeviceError, DeviceResult, HostTensor, InferRequest, PortIndex, PortInfo, ProfileRow,
-        WriteGuard,
     },
 };
 use std::{
@@ -20,10 +19,12 @@ use std::{
     },
 };
 
-/// Where an answer is written.
-enum Answer<'a> {
-    InPlace(WriteGuard<'a>),
-    Copied(AlignedBytes),
+/// Memory for a copy of `len` bytes, kept from one inference to the next.
+fn stage(memory: &mut AlignedBytes, len: usize) -> &mut [u8] {
+    if memory.len() != len {
+        *memory = ir::aligned_zeros(len);
+    }
+    memory
 }
 
 /// True when any element type can be read there.
@@ -55,6 +56,10 @@ struct Work {
     output_ports: Vec<PortInfo>,
     inputs: Vec<Option<HostTensor>>,
     outputs: Vec<Option<HostTensor>>,
+    /// Copies of inputs that can't be used where they lie.
+    staged_inputs: Vec<AlignedBytes>,
+    /// Where outputs are made that can't be made where they lie.
+    staged_outputs: Vec<AlignedBytes>,
     profile: Vec<ProfileRow>,
     profiled: bool,
 }
@@ -92,6 +97,8 @@ impl Request {
             plans,
             inputs: allocate(inputs)?,
             outputs: allocate(outputs)?,
+            staged_inputs: vec![ir::aligned_zeros(0); inputs.len()],
+            staged_outputs: vec![ir::aligned_zeros(0); outputs.len()],
             input_ports: inputs.to_vec(),
             output_ports: outputs.to_vec(),
             profile: Vec::new(),
@@ -164,7 +171,7 @@ impl Work {
             let answers = self.plans.interpret(&inputs, cancelled, profile)?;
             for ((slot, answer), port) in self.outputs.iter_mut().zip(&answers).zip(&self.output_ports) {
                 let (ty, shape) = (answer.element_type(), answer.shape());
-                fit(slot, ty, shape, port)?.write()?.copy_from_slice(answer.bytes());
+                fit(slot, ty, shape, port)?.copy_from(answer.bytes())?;
             }
             return Ok(());
         };
@@ -172,56 +179,43 @@ impl Work {
         for ((slot, answer), port) in self.outputs.iter_mut().zip(plan.answers()).zip(&self.output_ports) {
             outputs.push(&*fit(slot, answer.element_type, &answer.shape, port)?);
         }
-        // Memory that two tensors share, or that is not aligned for its elements, is used through a copy.
+        // Tensors that share memory, have gaps, or are not aligned for their elements are used through a copy.
         let shared = |tensor: &HostTensor, others: &[&HostTensor]| {
             others.iter().any(|other| tensor.shares_memory_with(other))
         };
-        let guards = inputs.iter().map(|tensor| tensor.read()).collect::<DeviceResult<Few<_>>>()?;
-        let copy = |bytes: &[u8]| {
-            let mut copy = ir::aligned_zeros(bytes.len());
-            copy.copy_from_slice(bytes);
-            copy
-        };
-        let copies: Few<_> = inputs
-            .iter()
-            .zip(&guards)
-            .map(|(tensor, bytes)| {
-                let moved = !is_aligned(bytes) || shared(tensor, &outputs);
-                moved.then(|| copy(bytes))
-            })
-            .collect();
-        let guards: Few<_> =
-            guards.into_iter().zip(&copies).map(|(guard, copy)| copy.is_none().then_some(guard)).collect();
-        let views: Few<&[u8]> = guards
-            .iter()
-            .zip(&copies)
-            .map(|(guard, copy)| guard.as_deref().or(copy.as_deref()).expect("one of both"))
-            .collect();
+        let mut guards = Few::new();
+        for (tensor, staged) in inputs.iter().zip(&mut self.staged_inputs) {
+            let direct = tensor.is_dense() && !shared(tensor, &outputs);
+            let guard = if direct { Some(tensor.read()?) } else { None };
+            let guard = guard.filter(|bytes| is_aligned(bytes));
+            if guard.is_none() {
+                tensor.copy_to(stage(staged, tensor.byte_len()))?;
+            }
+            guards.push(guard);
+        }
+        let staged = self.staged_inputs.iter();
+        let views: Few<&[u8]> =
+            guards.iter().zip(staged).map(|(guard, staged)| guard.as_deref().unwrap_or(staged)).collect();
         let mut answers = Few::new();
         for (i, tensor) in outputs.iter().enumerate() {
-            let guard = if shared(tensor, &outputs[..i]) { None } else { Some(tensor.write()?) };
-            let guard = guard.filter(|bytes| is_aligned(bytes));
-            let len = plan.output_bytes(i);
-            answers.push(guard.map_or_else(|| Answer::Copied(ir::aligned_zeros(len)), Answer::InPlace));
+            let direct = tensor.is_dense() && !shared(tensor, &outputs[..i]);
+            let guard = if direct { Some(tensor.write()?) } else { None };
+            answers.push(guard.filter(|bytes| is_aligned(bytes)));
         }
+        let staged = self.staged_outputs.iter_mut().enumerate();
         let mut places: Few<&mut [u8]> = answers
             .iter_mut()
-            .map(|answer| match answer {
-                Answer::InPlace(guard) => &mut guard[..],
-                Answer::Copied(bytes) => &mut bytes[..],
+            .zip(staged)
+            .map(|(guard, (i, staged))| match guard {
+                Some(guard) => &mut guard[..],
+                None => stage(staged, plan.output_bytes(i)),
             })
             .collect();
         plan.run(&views, &mut places, stream, cancelled, profile)?;
         drop(places);
-        let copied = answers.into_iter().map(|answer| match answer {
-            Answer::InPlace(_) => None,
-            Answer::Copied(bytes) => Some(bytes),
-        });
-        let copied: Few<_> = copied.collect();
-        for (tensor, bytes) in outputs.iter().zip(copied) {
-            if let Some(bytes) = bytes {
-                tensor.write()?.copy_from_slice(&bytes);
-            }
+        let copied: Few<bool> = answers.into_iter().map(|guard| guard.is_none()).collect();
+        for (i, tensor) in outputs.iter().enumerate().filter(|(i, _)| copied[*i]) {
+            tensor.copy_from(&self.staged_outputs[i])?;
         }
         Ok(())
     }

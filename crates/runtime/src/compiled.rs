@@ -1,6 +1,6 @@
 //! A model that is loaded on a device.
 
-use crate::{InferRequest, PortInfo, error::Result};
+use crate::{InferRequest, PortInfo, Property, error::Result};
 use std::{io::Write, sync::Arc};
 
 /// A model on a device. Clones are handles on the same one; it may be used from any thread.
@@ -33,6 +33,11 @@ impl CompiledModel {
     /// A property, such as `OPTIMAL_NUMBER_OF_INFER_REQUESTS`.
     pub fn property(&self, key: &str) -> Result<String> {
         Ok(self.device.property(key)?)
+    }
+
+    /// All properties, what it was compiled with included.
+    pub fn properties(&self) -> Vec<Property> {
+        self.device.properties()
     }
 
     /// Writes what [`crate::Core::import_model`] reads.

@@ -3,7 +3,9 @@
 use crate::{CompiledModel, error::Result};
 use ir::{
     Model,
-    device::{Config, Device, DeviceError, DeviceResult, Host, Support},
+    device::{
+        Config, Device, DeviceError, DeviceResult, Host, Property, PropertyInfo, Support, todays_settings,
+    },
 };
 use std::{
     any::Any,
@@ -81,15 +83,35 @@ impl Core {
         Ok(ir::read_ir(xml.as_ref())?)
     }
 
-    /// Sets what every later [`Core::compile_model`] for `device` starts from.
-    pub fn set_property(&self, device: &str, key: &str, value: &str) {
-        let mut all = lock(&self.inner.config);
-        all.entry(device.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
+    /// Sets what every later [`Core::compile_model`] for `device` starts from. The keys are those of
+    /// [`ir::device::PROPERTIES`], and the device's own.
+    pub fn set_property(&self, device: &str, key: &str, value: &str) -> Result<()> {
+        let name = DeviceSpec::parse(device).name;
+        let given = Config::from([(key.to_owned(), value.to_owned())]);
+        let todays = todays_settings(&given, name, &self.device(name)?.properties())?;
+        lock(&self.inner.config).entry(name.to_owned()).or_default().extend(todays);
+        Ok(())
     }
 
-    /// A property of a device, such as `FULL_DEVICE_NAME`.
+    /// A property of a device, such as `FULL_DEVICE_NAME`, as [`Core::set_property`] left it.
     pub fn property(&self, device: &str, key: &str) -> Result<String> {
-        Ok(self.device(DeviceSpec::parse(device).name)?.property(key)?)
+        let name = DeviceSpec::parse(device).name;
+        let found = self.device(name)?;
+        let today = PropertyInfo::find(key).map_or(key, |info| info.name);
+        let set = lock(&self.inner.config).get(name).and_then(|config| config.get(today)).cloned();
+        Ok(set.map_or_else(|| found.property(key), Ok)?)
+    }
+
+    /// All properties of a device, as [`Core::set_property`] left them.
+    pub fn properties(&self, device: &str) -> Result<Vec<Property>> {
+        let name = DeviceSpec::parse(device).name;
+        let mut properties = self.device(name)?.properties();
+        let config = lock(&self.inner.config);
+        for property in &mut properties {
+            let set = config.get(name).and_then(|config| config.get(&property.name));
+            property.value = set.unwrap_or(&property.value).clone();
+        }
+        Ok(properties)
     }
 
     /// Loads a model on a device: `CPU`, `FPGA.1`, `HETERO:FPGA,CPU`.
@@ -117,7 +139,7 @@ impl Core {
         let found = self.device(spec.name)?;
         let mut merged = self.inner.settings(spec.name);
         merged.extend(spec.config);
-        merged.extend(config.clone());
+        merged.extend(todays_settings(config, spec.name, &found.properties())?);
         Ok((found, merged))
     }
 

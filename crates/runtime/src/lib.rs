@@ -29,6 +29,6 @@ mod request;
 pub use crate::core::Core;
 pub use compiled::CompiledModel;
 pub use error::Error;
-pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow};
+pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow, Property};
 pub use preprocess::{InputSettings, OutputSettings, apply_settings};
 pub use request::{Finished, InferRequest, Status};

@@ -257,6 +257,27 @@ fn committed_images_hold_what_tensorflow_was_fed() {
 }
 
 #[test]
+fn settings_go_by_todays_names_and_by_those_of_2018() {
+    let (core, model, ..) = network(1);
+    core.set_property("CPU", "KEY_CPU_THREADS_NUM", "3").unwrap();
+    assert_eq!(core.property("CPU", "INFERENCE_NUM_THREADS").unwrap(), "3");
+    let compiled = compile(&core, &model, &[("CPU_THROUGHPUT_STREAMS", "CPU_THROUGHPUT_AUTO")]);
+    assert_eq!(compiled.property("NUM_STREAMS").unwrap(), "3");
+    let supported = core.property("CPU", "SUPPORTED_PROPERTIES").unwrap();
+    for property in core.properties("CPU").unwrap() {
+        assert!(supported.split(' ').any(|name| name == property.name), "{property:?}");
+        assert_eq!(core.property("CPU", &property.name).unwrap(), property.value);
+        if property.mutable {
+            core.set_property("CPU", &property.name, &property.value).unwrap();
+        }
+    }
+    let error = core.set_property("CPU", "KEY_PERF_COUNTS", "YES").unwrap_err().to_string();
+    assert!(error.contains("did you mean `PERF_COUNT`?"), "{error}");
+    let wrong = Config::from([("PERF_COUNT".to_owned(), "maybe".to_owned())]);
+    assert!(core.compile_model(&model, "CPU", &wrong).is_err());
+}
+
+#[test]
 fn a_profile_names_the_layers() {
     let (core, model, ..) = network(1);
     let mut request = compile(&core, &model, &[("PERF_COUNT", "YES")]).create_infer_request().unwrap();

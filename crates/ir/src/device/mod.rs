@@ -4,6 +4,8 @@
 mod error;
 mod port;
 mod profile;
+mod property;
+mod strides;
 mod tensor;
 
 use crate::Model;
@@ -17,6 +19,7 @@ use std::{
 pub use error::{DeviceError, DeviceResult};
 pub use port::{PortIndex, PortInfo};
 pub use profile::{LayerStatus, ProfileRow};
+pub use property::{PROPERTIES, Property, PropertyInfo, ValueKind, todays_settings};
 pub use tensor::{HostTensor, Memory, ReadGuard, WriteGuard};
 
 /// Settings by key, as users give them: `NUM_STREAMS=2`.
@@ -81,8 +84,15 @@ pub trait Device: Send + Sync {
         Err(DeviceError::NotOffered { device: self.name().to_owned(), what: "import".to_owned() })
     }
 
+    /// What can be asked of the device, and what can be set: the same for all models that it compiles.
+    fn properties(&self) -> Vec<Property> {
+        Vec::new()
+    }
+
     /// A property of the device by its key, such as `FULL_DEVICE_NAME`.
-    fn property(&self, key: &str) -> DeviceResult<String>;
+    fn property(&self, key: &str) -> DeviceResult<String> {
+        Property::value_of(&self.properties(), self.name(), key)
+    }
 }
 
 /// A model that is ready to run on a device.
@@ -101,8 +111,15 @@ pub trait CompiledModel: Send + Sync {
         Err(DeviceError::NotOffered { device: "the device".to_owned(), what: "export".to_owned() })
     }
 
+    /// What can be asked of the model; what it was compiled with included.
+    fn properties(&self) -> Vec<Property> {
+        Vec::new()
+    }
+
     /// A property by its key, such as `OPTIMAL_NUMBER_OF_INFER_REQUESTS`.
-    fn property(&self, key: &str) -> DeviceResult<String>;
+    fn property(&self, key: &str) -> DeviceResult<String> {
+        Property::value_of(&self.properties(), "the compiled model", key)
+    }
 }
 
 /// One inference at a time on a compiled model. Dropping it while it runs cancels it and is safe: the completion
