@@ -8,6 +8,7 @@ mod axes;
 mod binary;
 mod block;
 mod boxes;
+mod color;
 mod concat;
 mod convert;
 mod convolution;
@@ -52,6 +53,7 @@ mod yolo;
 pub use activation::*;
 pub use binary::*;
 pub use block::*;
+pub use color::*;
 pub use concat::*;
 pub use convert::*;
 pub use convolution::*;
@@ -559,6 +561,14 @@ ops! {
     DepthToSpace { "DepthToSpace" 1 => DepthToSpace::default(); }
     SpaceToBatch { "SpaceToBatch" 2 => SpaceToBatch; }
     BatchToSpace { "BatchToSpace" 2 => BatchToSpace; }
+
+    // Frames of video
+    FrameToColors {
+        "NV12toBGR" 8 => FrameToColors { frame: Frame::Nv12, blue_first: true };
+        "NV12toRGB" 8 => FrameToColors { frame: Frame::Nv12, blue_first: false };
+        "I420toBGR" 8 => FrameToColors { frame: Frame::I420, blue_first: true };
+        "I420toRGB" 8 => FrameToColors { frame: Frame::I420, blue_first: false };
+    }
     Range { "Range" 4 => Range::default(); }
     OneHot { "OneHot" 1 => OneHot::default(); }
 
