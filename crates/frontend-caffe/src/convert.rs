@@ -155,19 +155,19 @@ impl<'a> Converter<'a> {
             if self.ports.contains_key(&index) || self.refused.contains_key(&index) {
                 continue;
             }
-            let converter = match layer::find(&layer.kind) {
-                Some(converter) => converter,
-                None if self.custom_ops.keeps(&layer.kind) => layer::custom,
-                None => {
-                    self.refused.insert(index, None);
-                    continue;
-                }
-            };
+            let converter = layer::find(&layer.kind);
+            if converter.is_none() && !self.custom_ops.keeps(&layer.kind) {
+                self.refused.insert(index, None);
+                continue;
+            }
             // A layer behind a refused one waits for the report.
             let Some(inputs) = self.layer_inputs(index) else { continue };
             let first_new = self.model.capacity();
             let mut scope = Scope::new(layer, inputs, &mut self.model);
-            let converted = converter(&mut scope);
+            let converted = match converter {
+                Some(converter) => converter(&mut scope),
+                None => layer::custom(&mut scope, self.custom_ops.extension(&layer.kind)),
+            };
             let unread = scope.unread();
             let notes = std::mem::take(&mut scope.notes);
             let site = || layer.site();

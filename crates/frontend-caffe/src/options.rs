@@ -13,6 +13,6 @@ pub struct Options {
     /// The outputs, in this order: a blob or a layer, `layer:1` or `0:layer` (what the bottom takes). Empty: what no
     /// layer takes.
     pub outputs: Vec<String>,
-    /// Which layers that have no conversion are kept as opaque custom ops instead of being refused.
+    /// Which layers that have no conversion are kept as custom ops instead of being refused.
     pub custom_ops: CustomOps,
 }

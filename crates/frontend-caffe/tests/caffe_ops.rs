@@ -138,7 +138,7 @@ proptest! {
             damaged[at] ^= value;
         }
         if let Ok(net) = parse(Some(definition.into()), Some(weights.into())) {
-            let _ = convert(&net, &Options { custom_ops: ir::unsupported::CustomOps::All, ..Options::default() });
+            let _ = convert(&net, &Options { custom_ops: ir::unsupported::CustomOps::all(), ..Options::default() });
         }
     }
 }

@@ -243,7 +243,9 @@ impl<'a> Converter<'a> {
         }
         let outputs = if op::find(&def.op).is_none() { self.outputs_in_use(node) } else { 0 };
         let mut scope = Scope::new(def, inputs, &mut self.model, &mut self.folder, self.producer);
-        let Some(converter) = op::find(&def.op) else { return custom::convert(&mut scope, outputs) };
+        let Some(converter) = op::find(&def.op) else {
+            return custom::convert(&mut scope, outputs, self.custom_ops.extension(&def.op));
+        };
         let ports = converter(&mut scope)?;
         scope.check_attributes()?;
         Ok(ports)

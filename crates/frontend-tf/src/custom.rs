@@ -1,4 +1,4 @@
-//! Ops without a conversion, kept as opaque custom ops.
+//! Ops without a conversion, kept as custom ops.
 
 use crate::{
     proto::attr_value::{ListValue, Value},
@@ -7,11 +7,12 @@ use crate::{
 };
 use ir::{
     ElementType, PartialShape,
+    extension::{Attached, EXTENSION_OPSET},
     op::{Custom, PortType},
 };
 
 /// Keeps the node: its type, its attributes as text, `outputs` outputs of unknown shape.
-pub(crate) fn convert(s: &mut Scope, outputs: usize) -> Converted {
+pub(crate) fn convert(s: &mut Scope, outputs: usize, extension: Option<&Attached>) -> Converted {
     let text = |(name, value): (&String, &crate::proto::AttrValue)| {
         Some((name.clone(), attribute_text(value.value.as_ref()?)?))
     };
@@ -19,9 +20,10 @@ pub(crate) fn convert(s: &mut Scope, outputs: usize) -> Converted {
     let output = PortType::new(ElementType::Dynamic, PartialShape::UNKNOWN);
     let op = Custom {
         type_name: s.node.op.clone(),
-        version: "extension".to_owned(),
+        version: EXTENSION_OPSET.to_owned(),
         attributes,
         outputs: vec![output; outputs],
+        extension: extension.cloned(),
     };
     let inputs = s.inputs.clone();
     let first = s.emit(op, &inputs)?;

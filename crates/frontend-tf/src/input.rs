@@ -13,6 +13,6 @@ pub struct Options {
     /// The outputs, in this order: `node`, `node:1` or `0:node` (what the input port takes). Empty: what looks like
     /// the graph's one output.
     pub outputs: Vec<String>,
-    /// Which ops that have no conversion are kept as opaque custom ops instead of being refused.
+    /// Which ops that have no conversion are kept as custom ops instead of being refused.
     pub custom_ops: CustomOps,
 }

@@ -166,10 +166,10 @@ fn everything_unsupported_is_one_report() {
     // The suggestion holds.
     convert(&graph, &options(&["sum", "out"])).unwrap();
     // As custom ops everything goes through, and only those that were named.
-    let one = Options { custom_ops: CustomOps::Of(vec!["Riddle".to_owned()]), ..options(&["d"]) };
+    let one = Options { custom_ops: CustomOps::of(vec!["Riddle".to_owned()]), ..options(&["d"]) };
     assert!(matches!(convert(&graph, &one), Err(Error::Unsupported(_))));
     let custom = Options {
-        custom_ops: CustomOps::Of(vec!["Mystery".to_owned(), "Riddle".to_owned()]),
+        custom_ops: CustomOps::of(vec!["Mystery".to_owned(), "Riddle".to_owned()]),
         ..options(&["d"])
     };
     let model = convert(&Build(graph).int("depth", 3).text("mode", "fast").0, &custom).unwrap();

@@ -6,6 +6,7 @@
 //! | give it other inputs and outputs | [`cut::cut`] |
 //! | run it plainly | [`evaluate`] |
 //! | read and write IR files | [`read_ir`], [`write_ir`] |
+//! | give custom layers a meaning | [`extension::Extension`] |
 //! | write a device | the traits of [`device`] |
 #![deny(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod cut;
 pub mod device;
 mod element;
 mod evaluate;
+pub mod extension;
 mod file;
 mod infer;
 mod interval;

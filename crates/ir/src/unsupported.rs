@@ -1,30 +1,39 @@
 //! The one report of everything that a graph holds and the frontend cannot convert.
 
+use crate::extension::{Attached, Extensions};
 use std::fmt;
 
-/// A choice among the ops that have no conversion: those that are kept as opaque custom ops.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CustomOps {
-    /// Those of these types.
-    Of(Vec<String>),
+/// A choice among the ops that have no conversion: those that are kept as custom ops, by default those that an
+/// extension knows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CustomOps {
     /// All of them.
-    All,
-}
-
-/// None of them.
-impl Default for CustomOps {
-    fn default() -> Self {
-        Self::Of(Vec::new())
-    }
+    pub all: bool,
+    /// Those of these types.
+    pub types: Vec<String>,
+    /// Those that these give a meaning, which goes with them.
+    pub extensions: Extensions,
 }
 
 impl CustomOps {
+    /// All ops without a conversion.
+    pub fn all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    /// Those of these types.
+    pub fn of(types: Vec<String>) -> Self {
+        Self { types, ..Self::default() }
+    }
+
     /// True when ops of type `op` are kept.
     pub fn keeps(&self, op: &str) -> bool {
-        match self {
-            Self::Of(types) => types.iter().any(|ty| ty == op),
-            Self::All => true,
-        }
+        self.all || self.types.iter().any(|ty| ty == op) || self.extension(op).is_some()
+    }
+
+    /// What gives ops of type `op` a meaning.
+    pub fn extension(&self, op: &str) -> Option<&Attached> {
+        self.extensions.of_type(op)
     }
 }
 

@@ -37,6 +37,7 @@ fn rich() -> Model {
             op::PortType::new(ElementType::F32, "1,?".parse().unwrap()),
             op::PortType::new(ElementType::I64, "...".parse().unwrap()),
         ],
+        extension: None,
     };
     let custom = m.add("same", custom, &[same.into(), again.into(), empty.into()]).unwrap();
     *m.names_mut(custom.output(1)) = vec!["second".into()];

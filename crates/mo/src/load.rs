@@ -13,6 +13,7 @@ pub fn load(request: &Request, stage: &mut dyn FnMut(Stage)) -> Result<(Model, V
         Framework::Ir => {
             let mut model = ir::read_ir(&request.source.graph)?;
             stage(Stage::Convert);
+            request.custom_ops.extensions.attach(&mut model)?;
             cut::cut(&mut model, &request.inputs, &request.outputs)?;
             set_shapes(&mut model, &request.input_shapes)?;
             Ok((model, Vec::new()))

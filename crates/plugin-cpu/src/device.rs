@@ -40,7 +40,7 @@ impl Device for CpuDevice {
         let mut support = Support::default();
         for (_, node) in model.nodes() {
             match &node.op {
-                Op::Custom(op) => {
+                Op::Custom(op) if op.extension.is_none() => {
                     let reason =
                         format!("`{}` of {} is not an op that this device knows", op.type_name, op.version);
                     support.refused.push((node.name.clone(), reason));

@@ -2,15 +2,16 @@
 
 use crate::{CompiledModel, error::Result};
 use ir::{
-    Model,
+    Bytes, Model,
     device::{
         Config, Device, DeviceError, DeviceResult, Host, Property, PropertyInfo, Support, todays_settings,
     },
+    extension::{Extension, Extensions},
 };
 use std::{
     any::Any,
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
-    io::Read,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -27,6 +28,7 @@ struct Inner {
     /// Settings for every model that is compiled for a device, by the device's name.
     config: Mutex<HashMap<String, Config>>,
     shared: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    extensions: Mutex<Extensions>,
 }
 
 /// A lock that a panicking thread left behind still guards whole values: every use below is one map operation.
@@ -78,9 +80,16 @@ impl Core {
         Ok(self.inner.device(name)?)
     }
 
+    /// Gives custom layers of a type their meaning, for all models that are read or loaded from now on.
+    pub fn add_extension(&self, extension: Arc<dyn Extension>) {
+        lock(&self.inner.extensions).add(extension);
+    }
+
     /// Reads an IR; the `.bin` is looked for beside the `.xml`.
     pub fn read_model(&self, xml: impl AsRef<Path>) -> Result<Model> {
-        Ok(ir::read_ir(xml.as_ref())?)
+        let mut model = ir::read_ir(xml.as_ref())?;
+        lock(&self.inner.extensions).clone().attach(&mut model)?;
+        Ok(model)
     }
 
     /// Sets what every later [`Core::compile_model`] for `device` starts from. The keys are those of
@@ -117,12 +126,14 @@ impl Core {
     /// Loads a model on a device: `CPU`, `FPGA.1`, `HETERO:FPGA,CPU`.
     pub fn compile_model(&self, model: &Model, device: &str, config: &Config) -> Result<CompiledModel> {
         let (found, config) = self.resolve(device, config)?;
-        let compiled = found.compile(model, &config, &self.host())?;
+        let model = self.extended(model)?;
+        let compiled = found.compile(&model, &config, &self.host())?;
         Ok(CompiledModel::new(compiled))
     }
 
-    /// Loads a model that [`CompiledModel::export`] wrote.
-    pub fn import_model(&self, from: &mut dyn Read, device: &str, config: &Config) -> Result<CompiledModel> {
+    /// Loads a model that [`CompiledModel::export`] wrote: the bytes of a file, best as [`ir::map_file`] gives them,
+    /// since devices may use them where they lie.
+    pub fn import_model(&self, from: Bytes, device: &str, config: &Config) -> Result<CompiledModel> {
         let (found, config) = self.resolve(device, config)?;
         Ok(CompiledModel::new(found.import(from, &config, &self.host())?))
     }
@@ -130,7 +141,19 @@ impl Core {
     /// Which nodes of a model a device would take.
     pub fn query_model(&self, model: &Model, device: &str, config: &Config) -> Result<Support> {
         let (found, config) = self.resolve(device, config)?;
-        Ok(found.query_with(model, &config, &self.host())?)
+        let model = self.extended(model)?;
+        Ok(found.query_with(&model, &config, &self.host())?)
+    }
+
+    /// A model with the engine's extensions, wherever it came from.
+    fn extended<'a>(&self, model: &'a Model) -> Result<Cow<'a, Model>> {
+        let extensions = lock(&self.inner.extensions).clone();
+        if !extensions.concern(model) {
+            return Ok(Cow::Borrowed(model));
+        }
+        let mut model = model.clone();
+        extensions.attach(&mut model)?;
+        Ok(Cow::Owned(model))
     }
 
     /// The device of a spec, and its settings: the engine's, overlaid with the spec's and the caller's.
@@ -149,6 +172,10 @@ impl Core {
 }
 
 impl Host for Inner {
+    fn extensions(&self) -> Extensions {
+        lock(&self.extensions).clone()
+    }
+
     fn device(&self, name: &str) -> DeviceResult<Arc<dyn Device>> {
         let devices = lock(&self.devices);
         devices.get(name).cloned().ok_or_else(|| DeviceError::NoSuchDevice {

@@ -1,4 +1,4 @@
-//! Layers without a conversion, kept as opaque custom ops.
+//! Layers without a conversion, kept as custom ops.
 
 use crate::{
     message::{Field, Value},
@@ -6,11 +6,12 @@ use crate::{
 };
 use ir::{
     ElementType, PartialShape,
+    extension::{Attached, EXTENSION_OPSET},
     op::{Custom, PortType},
 };
 
 /// Keeps the layer: its type, its parameters as text, its tops with unknown shapes, its weights as further inputs.
-pub(crate) fn custom(s: &mut Scope) -> Converted {
+pub(crate) fn custom(s: &mut Scope, extension: Option<&Attached>) -> Converted {
     let names: Vec<String> = s.layer.params.fields.iter().map(|field| field.name.to_string()).collect();
     s.ignore(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let mut attributes: Vec<(String, String)> = Vec::new();
@@ -34,9 +35,10 @@ pub(crate) fn custom(s: &mut Scope) -> Converted {
     let output = PortType::new(ElementType::Dynamic, PartialShape::UNKNOWN);
     let op = Custom {
         type_name: s.layer.kind.clone(),
-        version: "extension".to_owned(),
+        version: EXTENSION_OPSET.to_owned(),
         attributes,
         outputs: vec![output; s.layer.tops.len().max(1)],
+        extension: extension.cloned(),
     };
     s.several(op, &inputs)
 }

@@ -294,7 +294,7 @@ fn unknown_layers_are_reported_together_or_kept() {
     assert_eq!(report.ops.iter().map(|op| op.op.as_str()).collect::<Vec<_>>(), ["Fancy", "Strange"]);
     assert_eq!(report.ops[0].nodes.len(), 2);
     assert_eq!(report.cut_points, ["conv"]);
-    let options = Options { custom_ops: CustomOps::All, ..Options::default() };
+    let options = Options { custom_ops: CustomOps::all(), ..Options::default() };
     let model = convert(&net, &options).unwrap().model;
     let (_, fancy) = model.nodes().find(|(_, node)| node.name == "f").unwrap();
     let ir::Op::Custom(op) = &fancy.op else { panic!("{:?}", fancy.op) };

@@ -8,11 +8,11 @@ mod property;
 mod strides;
 mod tensor;
 
-use crate::Model;
+use crate::{Bytes, Model, extension::Extensions};
 use std::{
     any::Any,
     collections::BTreeMap,
-    io::{Read, Write},
+    io::Write,
     sync::Arc,
 };
 
@@ -74,10 +74,10 @@ pub trait Device: Send + Sync {
         host: &Arc<dyn Host>,
     ) -> DeviceResult<Arc<dyn CompiledModel>>;
 
-    /// Takes a model that [`CompiledModel::export`] wrote.
+    /// Takes a model that [`CompiledModel::export`] wrote. What a device takes of the bytes without a copy keeps them.
     fn import(
         &self,
-        _from: &mut dyn Read,
+        _from: Bytes,
         _config: &Config,
         _host: &Arc<dyn Host>,
     ) -> DeviceResult<Arc<dyn CompiledModel>> {
@@ -152,6 +152,11 @@ pub trait Host: Send + Sync {
     /// What users have set for every model that is compiled for a device.
     fn settings(&self, _device: &str) -> Config {
         Config::new()
+    }
+
+    /// The meaning of custom layers, for devices that read models themselves.
+    fn extensions(&self) -> Extensions {
+        Extensions::default()
     }
 
     /// Something that a device keeps for all its compiled models, by key; made by `make` the first time.

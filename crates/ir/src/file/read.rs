@@ -348,6 +348,7 @@ fn read_custom(layer: &Layer, attributes: Vec<(String, String)>) -> Result<Custo
         version: layer.version.to_owned(),
         attributes,
         outputs: layer.outputs.iter().map(output).collect::<Result<_, ReadError>>()?,
+        extension: None,
     })
 }
 

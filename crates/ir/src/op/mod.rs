@@ -370,19 +370,23 @@ pub trait Operator: Visit {
     }
 }
 
-/// The shapes of the outputs of `op` for these very inputs, after all checks of its inference.
-pub(crate) fn output_shapes(op: &dyn Operator, inputs: &[Tensor]) -> Result<Vec<Vec<usize>>, OpError> {
+/// The types of the outputs of `op` for these very inputs, after all checks of its inference.
+pub(crate) fn output_types(op: &dyn Operator, inputs: &[Tensor]) -> Result<Vec<PortType>, OpError> {
     let known: Vec<(PortType, Value)> = inputs
         .iter()
         .map(|t| (PortType::new(t.element_type(), t.shape().into()), Value::Known(t.clone())))
         .collect();
     let views: Vec<Input> = known.iter().map(|(ty, value)| Input { ty, value: Some(value) }).collect();
-    let types = op.infer(&Inputs(&views))?;
+    op.infer(&Inputs(&views))
+}
+
+/// The shapes of the outputs of `op` for these very inputs, after all checks of its inference.
+pub(crate) fn output_shapes(op: &dyn Operator, inputs: &[Tensor]) -> Result<Vec<Vec<usize>>, OpError> {
     let sizes = |ty: PortType| {
         let fail = || OpError::shape(format!("the output {ty} does not follow from the inputs"));
         ty.shape.sizes().ok_or_else(fail)
     };
-    types.into_iter().map(sizes).collect()
+    output_types(op, inputs)?.into_iter().map(sizes).collect()
 }
 
 /// Declares [`Op`] and its table from rows `Variant { "Type" opset => prototype; ... }`.

@@ -69,8 +69,8 @@ impl NetworkFlags {
             self.custom_layers.as_deref().map(custom_layers::read).transpose()?.unwrap_or_default();
         let mapped = custom_layers.iter().map(|layer| layer.native_type.clone());
         let custom_ops = match self.keep_custom_ops.as_deref() {
-            Some([]) => CustomOps::All,
-            asked => CustomOps::Of(asked.unwrap_or_default().iter().cloned().chain(mapped).collect()),
+            Some([]) => CustomOps::all(),
+            asked => CustomOps::of(asked.unwrap_or_default().iter().cloned().chain(mapped).collect()),
         };
         Ok(Request {
             source: Source {

@@ -84,7 +84,8 @@ pub fn inspect(request: &Request) -> Result<Inspection, Error> {
         unsupported = obstacles(report);
         cuts.clone_from(&report.cut_points);
         // Unknown ops can stand in the model as they are; what is refused for its attributes cannot.
-        let kept = Request { custom_ops: CustomOps::All, ..request.clone() };
+        let custom_ops = CustomOps { all: true, ..request.custom_ops.clone() };
+        let kept = Request { custom_ops, ..request.clone() };
         let before = Request { outputs: cuts.clone(), ..request.clone() };
         attempt = load(&kept, &mut |_| {});
         if attempt.is_err() && !cuts.is_empty() {
@@ -133,7 +134,7 @@ fn obstacles(report: &Unsupported) -> Vec<Obstacle> {
 fn unknown_ops(model: &Model) -> Vec<Obstacle> {
     let custom = |(_, node): (NodeId, &ir::Node)| {
         let Op::Custom(op) = &node.op else { return None };
-        Some(Obstacle {
+        op.extension.is_none().then(|| Obstacle {
             op: op.type_name.clone(),
             node: node.name.clone(),
             inputs: node.inputs().iter().map(|port| model.ty(*port).shape.to_string()).collect(),

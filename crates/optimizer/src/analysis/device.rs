@@ -6,7 +6,7 @@
 
 use ir::{
     Model, NodeId, Op, Port,
-    op::{BinaryKind, Unary},
+    op::{BinaryKind, Custom, Unary},
 };
 use std::{collections::BTreeSet, fmt};
 
@@ -89,9 +89,13 @@ fn subgraphs(model: &Model, is_taken: &[bool]) -> usize {
 
 fn cpu(model: &Model, id: NodeId) -> Option<String> {
     match &model.node(id).op {
-        Op::Custom(op) => Some(format!("`{}` of {} is not an op that it knows", op.type_name, op.version)),
+        Op::Custom(op) if op.extension.is_none() => Some(unknown(op)),
         _ => None,
     }
+}
+
+fn unknown(op: &Custom) -> String {
+    format!("`{}` of {} is not an op that it knows", op.type_name, op.version)
 }
 
 /// The published table, layer by layer.
@@ -130,7 +134,7 @@ fn fpga(model: &Model, id: NodeId) -> Option<String> {
             _ => refused("of elementwise functions of two tensors it takes sums and differences"),
         },
         Op::Interpolate(_) => plane("resampling"),
-        Op::Custom(op) => Some(format!("`{}` of {} is not an op that it knows", op.type_name, op.version)),
+        Op::Custom(op) => Some(unknown(op)),
         other => Some(format!("{} is not in the table", other.type_name())),
     }
 }

@@ -3,7 +3,7 @@
 use super::build::{Builder, Draft};
 use crate::{plan::Io, pool::Pool};
 use ir::{
-    Bytes, ElementType, NodeId, Tensor,
+    Bytes, ElementType, NodeId, Op, Tensor,
     device::{DeviceError, DeviceResult},
 };
 
@@ -35,6 +35,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) {
         builder.define(id.output(i), *output);
     }
     let op = node.op.clone();
+    let exec_type = if matches!(op, Op::Custom(_)) { "extension" } else { "ref_any" };
     let (name, type_name) = (node.name.clone(), op.type_name().to_owned());
     let types: Vec<String> = node.inputs().iter().map(|port| model.ty(*port).to_string()).collect();
     let expected: Vec<(ElementType, Vec<usize>)> = (0..outputs.len())
@@ -70,6 +71,6 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) {
     };
     builder.step(
         id,
-        Draft { exec_type: "ref_any".into(), inputs, outputs, in_place: None, routine: Box::new(routine) },
+        Draft { exec_type: exec_type.into(), inputs, outputs, in_place: None, routine: Box::new(routine) },
     );
 }
