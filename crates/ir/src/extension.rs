@@ -42,7 +42,8 @@ impl<'a> Attributes<'a> {
 
     /// An attribute that must be there, as a number, a list of numbers, a flag and so on.
     pub fn required<T: Attribute + Default>(&self, name: &str) -> Result<T, OpError> {
-        let text = self.text(name).ok_or_else(|| OpError::attribute(format!("attribute `{name}` is missing")))?;
+        let text =
+            self.text(name).ok_or_else(|| OpError::attribute(format!("attribute `{name}` is missing")))?;
         parse(name, text, T::default())
     }
 
@@ -84,7 +85,9 @@ pub struct Extensions(Vec<Attached>);
 impl Extensions {
     /// Adds an extension.
     pub fn add(&mut self, extension: Arc<dyn Extension>) {
-        self.0.retain(|own| (own.0.type_name(), own.0.version()) != (extension.type_name(), extension.version()));
+        self.0.retain(|own| {
+            (own.0.type_name(), own.0.version()) != (extension.type_name(), extension.version())
+        });
         self.0.push(Attached(extension));
     }
 
@@ -129,7 +132,9 @@ impl Extensions {
         let found: Vec<_> =
             model.nodes().filter_map(|(id, node)| Some((id, self.for_node(&node.op)?.clone()))).collect();
         for (id, extension) in found {
-            let Op::Custom(op) = &mut model.node_mut(id).op else { unreachable!("only custom ops are found") };
+            let Op::Custom(op) = &mut model.node_mut(id).op else {
+                unreachable!("only custom ops are found")
+            };
             op.extension = Some(extension);
         }
         model.infer()

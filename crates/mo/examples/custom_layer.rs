@@ -7,7 +7,7 @@
 
 use anyhow::{Context, bail};
 use ir::{
-    Dim, ElementType, PartialShape, Tensor,
+    Dim, PartialShape, Tensor,
     extension::{Attributes, Extension, Extensions},
     op::{Inputs, OpError, PortType},
     unsupported::CustomOps,
@@ -24,16 +24,12 @@ impl Extension for Cross {
         "Cross"
     }
 
-    fn infer(&self, attributes: Attributes, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
+    fn infer(&self, _: Attributes, inputs: &Inputs) -> Result<Vec<PortType>, OpError> {
         inputs.expect(2..=2)?;
-        let ty: ElementType = attributes.required("T")?;
-        if inputs.same_element_type(0..2)? != ty {
-            return Err(OpError::element_type(format!("the vectors must be of {ty}, as attribute `T` says")));
-        }
+        let ty = inputs.same_element_type(0..2)?;
         let both = inputs.shape(0).intersect(inputs.shape(1));
-        let shape = both.ok_or_else(|| {
-            OpError::shape(format!("{} and {} differ", inputs.shape(0), inputs.shape(1)))
-        })?;
+        let shape = both
+            .ok_or_else(|| OpError::shape(format!("{} and {} differ", inputs.shape(0), inputs.shape(1))))?;
         match shape.dims().map(<[Dim]>::last) {
             None => {}
             Some(Some(last)) if last.size().is_none_or(|n| n == 3) => {}

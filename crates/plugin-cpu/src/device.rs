@@ -1,19 +1,24 @@
 //! The device: what it takes, and models compiled for it.
 
 use crate::{
+    compile,
     config::{Settings, processors},
+    export::{self, ExportError, Imported},
+    isa::Isa,
     plan::Plans,
     request::Request,
     stream::Streams,
+    weights::Shelf,
 };
 use ir::{
-    Model, Op,
+    Bytes, Model, Op,
     device::{
         CompiledModel, Config, Device, DeviceError, DeviceResult, Host, InferRequest, PortInfo, Property,
         Support,
     },
+    extension::Extensions,
 };
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 /// The CPU as a device.
 #[derive(Default)]
@@ -61,14 +66,18 @@ impl Device for CpuDevice {
         if let Some((node, reason)) = self.query(model, config)?.refused.into_iter().next() {
             return Err(DeviceError::Unsupported { device: "CPU".into(), node, reason });
         }
-        Ok(Arc::new(Compiled {
-            inputs: PortInfo::inputs(model),
-            outputs: PortInfo::outputs(model),
-            plans: Arc::new(Plans::new(model, settings)?),
-            streams: Streams::new(&settings),
-            name: model.name.clone(),
-            settings,
-        }))
+        Ok(Arc::new(Compiled::new(model.clone(), &Arc::default(), settings)?))
+    }
+
+    fn import(
+        &self,
+        from: Bytes,
+        config: &Config,
+        host: &Arc<dyn Host>,
+    ) -> DeviceResult<Arc<dyn CompiledModel>> {
+        let settings = Settings::parse(config)?;
+        let Imported { model, shelf } = export::read(&from, &host.extensions()).map_err(refused)?;
+        Ok(Arc::new(Compiled::new(model, &Arc::new(shelf), settings)?))
     }
 
     fn properties(&self) -> Vec<Property> {
@@ -76,7 +85,10 @@ impl Device for CpuDevice {
         let mut properties = vec![
             Property::answer("AVAILABLE_DEVICES", "0"),
             Property::answer("FULL_DEVICE_NAME", self.description()),
-            Property::answer("DEVICE_ARCHITECTURE", std::env::consts::ARCH),
+            Property::answer(
+                "DEVICE_ARCHITECTURE",
+                format!("{} {}", std::env::consts::ARCH, Isa::best().name()),
+            ),
             Property::answer("OPTIMIZATION_CAPABILITIES", "FP32"),
             Property::answer("RANGE_FOR_STREAMS", format!("1,{}", processors())),
             Property::answer("RANGE_FOR_ASYNC_INFER_REQUESTS", format!("1,{},1", processors())),
@@ -88,14 +100,32 @@ impl Device for CpuDevice {
     }
 }
 
+fn refused(error: ExportError) -> DeviceError {
+    DeviceError::Failed { device: "CPU".to_owned(), message: error.to_string() }
+}
+
 /// A model on the CPU.
 struct Compiled {
+    /// As it came. Constants of a file are not in memory for it.
+    model: Model,
     inputs: Vec<PortInfo>,
     outputs: Vec<PortInfo>,
     plans: Arc<Plans>,
     streams: Streams,
-    name: String,
     settings: Settings,
+}
+
+impl Compiled {
+    fn new(model: Model, shelf: &Arc<Shelf>, settings: Settings) -> DeviceResult<Self> {
+        Ok(Self {
+            inputs: PortInfo::inputs(&model),
+            outputs: PortInfo::outputs(&model),
+            plans: Arc::new(Plans::new(&model, settings, shelf)?),
+            streams: Streams::new(&settings),
+            model,
+            settings,
+        })
+    }
 }
 
 impl CompiledModel for Compiled {
@@ -120,7 +150,7 @@ impl CompiledModel for Compiled {
 
     fn properties(&self) -> Vec<Property> {
         let mut properties = vec![
-            Property::answer("NETWORK_NAME", self.name.as_str()),
+            Property::answer("NETWORK_NAME", self.model.name.as_str()),
             Property::answer("OPTIMAL_NUMBER_OF_INFER_REQUESTS", self.settings.streams.to_string()),
             Property::answer("EXECUTION_DEVICES", "CPU"),
         ];
@@ -128,5 +158,17 @@ impl CompiledModel for Compiled {
         let settings = self.settings.properties().into_iter();
         properties.extend(settings.map(|setting| Property { mutable: false, ..setting }));
         properties
+    }
+
+    fn export(&self, to: &mut dyn Write) -> DeviceResult<()> {
+        // Packed anew for the model as it will be read back, since forms go by the numbers of its nodes.
+        let (xml, weights) = ir::to_ir(&self.model).map_err(|error| refused(error.into()))?;
+        let weights = weights.to_bytes();
+        let mut model = ir::read_ir_from(&xml, weights.clone()).map_err(|error| refused(error.into()))?;
+        Extensions::of_model(&self.model).attach(&mut model)?;
+        let shelf = Arc::default();
+        // Without known shapes there is no plan, and no form yet.
+        let _plan = compile::lower(&model, &self.settings, &shelf)?;
+        export::write(&xml, &weights, &shelf.views(), to).map_err(refused)
     }
 }

@@ -12,6 +12,7 @@
 //! | `stream.rs` | threads that run requests |
 //! | `pool.rs` | threads that run one kernel together |
 //! | `weights.rs` | weights from the file to packed form, shared by plans |
+//! | `export.rs` | compiled models as bytes |
 //! | `isa.rs` | instruction sets and their vectors |
 //! | `kernels/` | what the steps of a plan run |
 
@@ -19,6 +20,7 @@ mod arena;
 mod compile;
 mod config;
 mod device;
+mod export;
 mod isa;
 mod kernels;
 mod memory;

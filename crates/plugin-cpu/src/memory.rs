@@ -2,7 +2,7 @@
 //! small pages takes longer than packing weights does.
 
 use bytemuck::Pod;
-use ir::ALIGNMENT;
+use ir::{ALIGNMENT, Bytes};
 use memmap2::MmapMut;
 use std::{
     ops::{Deref, DerefMut},
@@ -65,16 +65,23 @@ unsafe impl Send for Open {}
 
 static OPEN: Mutex<Option<Open>> = Mutex::new(None);
 
+/// What keeps the memory of a [`Packed`].
+enum Owner {
+    /// A region that many share.
+    Region { _keep: Arc<Region> },
+    /// Bytes that nobody may write: those of a mapped file.
+    Bytes { _keep: Bytes },
+}
+
 /// Numbers that stay as long as a model does: packed weights, above all. They start on a cache line; small ones
 /// share huge pages.
 pub(crate) struct Packed<T> {
     start: NonNull<T>,
     len: usize,
-    /// Keeps the memory.
-    _region: Arc<Region>,
+    owner: Owner,
 }
 
-// SAFETY: a `Packed` owns its part of the region as a `Vec` owns its elements.
+// SAFETY: a `Packed` owns its part of the region as a `Vec` owns its elements; shared bytes are only read.
 unsafe impl<T: Send> Send for Packed<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Packed<T> {}
@@ -96,7 +103,7 @@ impl<T: Pod> Packed<T> {
             // SAFETY: within the region, which lives.
             let start = unsafe { open.base.add(open.taken) }.cast();
             open.taken += bytes;
-            return Self { start, len, _region: region };
+            return Self { start, len, owner: Owner::Region { _keep: region } };
         }
         let mut region = Region::zeroed(bytes.max(REGION));
         let base = NonNull::from(&mut *region).cast::<u8>();
@@ -104,7 +111,22 @@ impl<T: Pod> Packed<T> {
         if bytes < REGION {
             *open = Some(Open { base, taken: bytes, region: Arc::downgrade(&region) });
         }
-        Self { start: base.cast(), len, _region: region }
+        Self { start: base.cast(), len, owner: Owner::Region { _keep: region } }
+    }
+
+    /// Numbers that were packed before, used where they lie if they are aligned. `None` if they are no whole numbers.
+    pub(crate) fn stored(bytes: &Bytes) -> Option<Self> {
+        if !bytes.len().is_multiple_of(size_of::<T>()) {
+            return None;
+        }
+        let len = bytes.len() / size_of::<T>();
+        if bytes.as_ptr().align_offset(ALIGNMENT) != 0 {
+            let mut packed = Self::zeroed(len);
+            bytemuck::cast_slice_mut(&mut packed).copy_from_slice(bytes);
+            return Some(packed);
+        }
+        let start = NonNull::new(bytes.as_ptr().cast_mut())?.cast();
+        Some(Self { start, len, owner: Owner::Bytes { _keep: bytes.clone() } })
     }
 }
 
@@ -119,14 +141,16 @@ impl<T: Pod> From<&[T]> for Packed<T> {
 impl<T> Deref for Packed<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `zeroed` cut these bytes of the region for this buffer alone: aligned, and any bits are a `T`.
+        // SAFETY: `zeroed` cut these bytes of the region for this buffer alone, or they are bytes that `owner` keeps:
+        // aligned, and any bits are a `T`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl<T> DerefMut for Packed<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above; the buffer is borrowed mutably.
+        assert!(matches!(self.owner, Owner::Region { .. }), "stored numbers are only read");
+        // SAFETY: a part of a region, as above; the buffer is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
@@ -149,6 +173,26 @@ mod tests {
         for buffer in &buffers {
             assert!(buffer.iter().all(|x| *x as usize * 97 == buffer.len()));
         }
+    }
+
+    #[test]
+    fn stored_numbers_are_used_where_they_lie() {
+        let numbers = Packed::<f32>::from(&[1.0, 2.0, 3.0][..]);
+        let mut bytes = ir::aligned_zeros(12);
+        bytes.copy_from_slice(bytemuck::cast_slice(&numbers));
+        let bytes = Bytes::from_owner(bytes);
+        let stored = Packed::<f32>::stored(&bytes).unwrap();
+        assert_eq!((&stored[..], stored.as_ptr().cast()), (&numbers[..], bytes.as_ptr()));
+        assert!(Packed::<f32>::stored(&bytes.slice(1..)).is_none());
+        let moved = Packed::<f32>::stored(&bytes.slice(4..)).unwrap();
+        assert_eq!(&moved[..], [2.0, 3.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "only read")]
+    fn stored_numbers_cannot_be_written() {
+        let bytes = Bytes::from_owner(ir::aligned_zeros(8));
+        Packed::<f32>::stored(&bytes).unwrap()[0] = 1.0;
     }
 
     #[test]

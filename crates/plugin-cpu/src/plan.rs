@@ -309,14 +309,19 @@ fn weights_of(model: &Model) -> usize {
 
 impl Plans {
     /// Lowers the model as far as its shapes are known.
-    pub(crate) fn new(model: &Model, settings: Settings) -> DeviceResult<Self> {
+    pub(crate) fn new(model: &Model, settings: Settings, shelf: &Arc<Shelf>) -> DeviceResult<Self> {
         model.topological_order()?;
-        let shelf = Arc::default();
-        Ok(match compile::lower(model, &settings, &shelf)? {
+        Ok(match compile::lower(model, &settings, shelf)? {
             Some(plan) => Self::Fixed(Arc::new(plan)),
             None => {
                 let budget = weights_of(model) / 2 * 3 + SPARE;
-                Self::Dynamic { model: model.clone(), shelf, settings, budget, recent: Mutex::default() }
+                Self::Dynamic {
+                    model: model.clone(),
+                    shelf: shelf.clone(),
+                    settings,
+                    budget,
+                    recent: Mutex::default(),
+                }
             }
         })
     }

@@ -5,7 +5,7 @@
 
 use crate::memory::{Packed, Region};
 use half::{f16, slice::HalfFloatSliceExt};
-use ir::{ElementType, Port, Tensor};
+use ir::{Bytes, ElementType, Port, Tensor};
 use std::{
     any::Any,
     borrow::Cow,
@@ -14,27 +14,56 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-/// What tells packed weights apart: the constant, what it was multiplied by, the form.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    port: Port,
-    scale: u64,
-    form: String,
+/// What tells packed weights apart: the constant by its node's number and output, what it was multiplied by, the form.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Key {
+    pub(crate) node: usize,
+    pub(crate) output: usize,
+    /// A hash of the factors.
+    pub(crate) scale: u64,
+    pub(crate) form: String,
 }
 
 /// Packed weights that some plan holds, and their bytes.
 struct Form {
     weights: Weak<dyn Any + Send + Sync>,
     bytes: usize,
+    view: fn(Arc<dyn Any + Send + Sync>) -> Bytes,
 }
 
 /// The packed weights of one model.
 #[derive(Default)]
-pub(crate) struct Shelf(Mutex<HashMap<Key, Form>>);
+pub(crate) struct Shelf {
+    forms: Mutex<HashMap<Key, Form>>,
+    /// Those that were packed in an earlier life.
+    stored: HashMap<Key, Bytes>,
+}
+
+/// Packed weights as bytes.
+struct View<T>(Arc<Packed<T>>);
+
+impl<T: bytemuck::Pod> AsRef<[u8]> for View<T> {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
 
 impl Shelf {
+    /// A shelf with weights that were packed before.
+    pub(crate) fn stored(stored: HashMap<Key, Bytes>) -> Self {
+        Self { forms: Mutex::default(), stored }
+    }
+
+    /// All that some plan holds, to be stored; in an order that is always the same.
+    pub(crate) fn views(&self) -> Vec<(Key, Bytes)> {
+        let views = |(key, form): (&Key, &Form)| Some((key.clone(), (form.view)(form.weights.upgrade()?)));
+        let mut views: Vec<_> = self.forms().iter().filter_map(views).collect();
+        views.sort_by(|(a, _), (b, _)| a.cmp(b));
+        views
+    }
+
     fn forms(&self) -> MutexGuard<'_, HashMap<Key, Form>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.forms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes of all that some plan holds.
@@ -96,28 +125,33 @@ impl Weights {
         form: String,
         pack: impl FnOnce() -> Packed<T>,
     ) -> Arc<Packed<T>> {
-        let pack = || {
+        let fresh = || {
             let packed = Arc::new(pack());
             ir::release(self.tensor.bytes());
             packed
         };
-        let Some((shelf, port)) = &self.shelf else { return pack() };
+        let Some((shelf, port)) = &self.shelf else { return fresh() };
         let mut hasher = DefaultHasher::new();
         if let Some((scale, run)) = &self.scale {
             run.hash(&mut hasher);
             scale.iter().for_each(|scale| scale.to_bits().hash(&mut hasher));
         }
-        let key = Key { port: *port, scale: hasher.finish(), form };
+        let key = Key { node: port.node.index(), output: port.index, scale: hasher.finish(), form };
         let known = shelf.forms().get(&key).and_then(|form| form.weights.upgrade());
         if let Some(Ok(packed)) = known.map(|known| known.downcast()) {
             return packed;
         }
-        let packed = pack();
+        let stored = shelf.stored.get(&key).and_then(Packed::stored).map(Arc::new);
+        let packed = stored.unwrap_or_else(fresh);
         let weights = Arc::downgrade(&packed);
         let bytes = packed.len() * size_of::<T>();
         let mut forms = shelf.forms();
         forms.retain(|_, form| form.weights.strong_count() > 0);
-        forms.insert(key, Form { weights, bytes });
+        let view = |weights: Arc<dyn Any + Send + Sync>| {
+            let weights = weights.downcast::<Packed<T>>().expect("this form's own type");
+            Bytes::from_owner(View(weights))
+        };
+        forms.insert(key, Form { weights, bytes, view });
         packed
     }
 
@@ -243,7 +277,13 @@ mod tests {
         let scaled = weights.clone().scaled(Some(vec![1.0, 10.0]), 2);
         assert_eq!(**scaled.packed("as it is", pack), [1.0, 2.0, 30.0, 40.0]);
         assert_eq!(shelf.bytes(), 16);
+        let stored: HashMap<Key, Bytes> = shelf.views().into_iter().collect();
         drop((one, again));
         assert_eq!(shelf.bytes(), 0);
+        let shelf = Arc::new(Shelf::stored(stored));
+        let weights = Weights { shelf: Some((shelf.clone(), port.into())), ..weights };
+        let again = weights.packed("as it is", |_| -> Packed<f32> { panic!("it is stored") });
+        assert_eq!(**again, [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(shelf.bytes(), 16);
     }
 }

@@ -14,6 +14,10 @@ impl CompiledModel {
         Self { device }
     }
 
+    pub(crate) fn device(&self) -> &Arc<dyn ir::device::CompiledModel> {
+        &self.device
+    }
+
     /// The inputs, in the model's order.
     pub fn inputs(&self) -> &[PortInfo] {
         self.device.inputs()

@@ -1,6 +1,10 @@
 //! The engine: devices by name, and models loaded on them.
 
-use crate::{CompiledModel, error::Result};
+use crate::{
+    CompiledModel,
+    cache::{self, CACHE_DIR, Entry},
+    error::Result,
+};
 use ir::{
     Bytes, Model,
     device::{
@@ -12,7 +16,7 @@ use std::{
     any::Any,
     borrow::Cow,
     collections::{BTreeMap, HashMap},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -123,11 +127,58 @@ impl Core {
         Ok(properties)
     }
 
-    /// Loads a model on a device: `CPU`, `FPGA.1`, `HETERO:FPGA,CPU`.
+    /// Loads a model on a device: `CPU`, `FPGA.1`, `HETERO:FPGA,CPU`. With `CACHE_DIR` among the settings, its compiled
+    /// form is kept in that folder, or taken from it.
     pub fn compile_model(&self, model: &Model, device: &str, config: &Config) -> Result<CompiledModel> {
         let (found, config) = self.resolve(device, config)?;
+        let (folder, config) = cache_dir(config);
+        if let Some(folder) = folder {
+            let identity = cache::identity_of_model(model)?;
+            return self.cached(&folder, &identity, &found, &config, || Ok(model.clone()));
+        }
+        self.compile(model, &found, &config)
+    }
+
+    /// Reads an IR and loads it on a device. With `CACHE_DIR` among the settings, a model whose files have not changed
+    /// since it was loaded last isn't even read.
+    pub fn compile_file(
+        &self,
+        xml: impl AsRef<Path>,
+        device: &str,
+        config: &Config,
+    ) -> Result<CompiledModel> {
+        let xml = xml.as_ref();
+        let (found, config) = self.resolve(device, config)?;
+        let (folder, config) = cache_dir(config);
+        match (folder, cache::identity_of_files(xml)) {
+            (Some(folder), Ok(identity)) => {
+                self.cached(&folder, &identity, &found, &config, || self.read_model(xml))
+            }
+            // What is wrong with the files, reading them tells.
+            _ => self.compile(&self.read_model(xml)?, &found, &config),
+        }
+    }
+
+    fn cached(
+        &self,
+        folder: &Path,
+        identity: &str,
+        device: &Arc<dyn Device>,
+        config: &Config,
+        read: impl FnOnce() -> Result<Model>,
+    ) -> Result<CompiledModel> {
+        let entry = Entry::new(folder, identity, &**device, config);
+        if let Some(model) = entry.load(self, &**device, config) {
+            return Ok(model);
+        }
+        let compiled = self.compile(&read()?, device, config)?;
+        entry.store(compiled.device());
+        Ok(compiled)
+    }
+
+    fn compile(&self, model: &Model, found: &Arc<dyn Device>, config: &Config) -> Result<CompiledModel> {
         let model = self.extended(model)?;
-        let compiled = found.compile(&model, &config, &self.host())?;
+        let compiled = found.compile(&model, config, &self.host())?;
         Ok(CompiledModel::new(compiled))
     }
 
@@ -135,12 +186,14 @@ impl Core {
     /// since devices may use them where they lie.
     pub fn import_model(&self, from: Bytes, device: &str, config: &Config) -> Result<CompiledModel> {
         let (found, config) = self.resolve(device, config)?;
+        let (_, config) = cache_dir(config);
         Ok(CompiledModel::new(found.import(from, &config, &self.host())?))
     }
 
     /// Which nodes of a model a device would take.
     pub fn query_model(&self, model: &Model, device: &str, config: &Config) -> Result<Support> {
         let (found, config) = self.resolve(device, config)?;
+        let (_, config) = cache_dir(config);
         let model = self.extended(model)?;
         Ok(found.query_with(&model, &config, &self.host())?)
     }
@@ -166,9 +219,15 @@ impl Core {
         Ok((found, merged))
     }
 
-    fn host(&self) -> Arc<dyn Host> {
+    pub(crate) fn host(&self) -> Arc<dyn Host> {
         self.inner.clone()
     }
+}
+
+/// The folder of compiled models, which is the engine's business, and the settings for the device.
+fn cache_dir(mut config: Config) -> (Option<PathBuf>, Config) {
+    let folder = config.remove(CACHE_DIR).filter(|folder| !folder.is_empty());
+    (folder.map(PathBuf::from), config)
 }
 
 impl Host for Inner {

@@ -47,6 +47,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A compiled model can't be kept.
+    #[error("the model can't be cached: {0}")]
+    Cache(String),
     /// The caller's completion callback panicked.
     #[error("the completion callback panicked: {0}")]
     Callback(String),

@@ -20,6 +20,7 @@
 //! ([`InferRequest::finished`]), or it calls back.
 #![forbid(unsafe_code)]
 
+mod cache;
 mod compiled;
 mod core;
 mod error;

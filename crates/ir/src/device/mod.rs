@@ -9,12 +9,7 @@ mod strides;
 mod tensor;
 
 use crate::{Bytes, Model, extension::Extensions};
-use std::{
-    any::Any,
-    collections::BTreeMap,
-    io::Write,
-    sync::Arc,
-};
+use std::{any::Any, collections::BTreeMap, io::Write, sync::Arc};
 
 pub use error::{DeviceError, DeviceResult};
 pub use port::{PortIndex, PortInfo};

@@ -503,7 +503,7 @@ fn each_batch_has_its_plan() {
     let y = net.add(Unary::Relu, &[y]);
     net.result(y);
     let settings = Settings::parse(&Config::new()).unwrap();
-    let plans = Plans::new(&net.model, settings).unwrap();
+    let plans = Plans::new(&net.model, settings, &Default::default()).unwrap();
     let mut stream = Stream { pool: Pool::new(1), arena: Arena::default() };
     for batch in [1usize, 3, 2, 3, 20, 1, 4, 5, 6, 7, 8, 9, 10, 11, 2] {
         let input = net.random.tensor(&[batch, 3, 8, 8]);
@@ -527,7 +527,7 @@ fn shapes_that_depend_on_data_are_left_to_the_reference() {
     let indices = net.add(NonZero::default(), &[x]);
     net.result(indices);
     let settings = Settings::parse(&Config::new()).unwrap();
-    let plans = Plans::new(&net.model, settings).unwrap();
+    let plans = Plans::new(&net.model, settings, &Default::default()).unwrap();
     assert!(plans.plan(&[&[4]]).unwrap().is_none());
     let x = Tensor::from_slice(&[4], &[0.0f32, 1.0, 0.0, 2.0]).unwrap();
     let answers = plans.interpret(&[x], &AtomicBool::new(false), None).unwrap();

@@ -1,0 +1,178 @@
+//! Compiled models as files: exported and imported, and kept in `CACHE_DIR`.
+
+use ir::{Bytes, ElementType, Model, Tensor, op};
+use runtime::{Config, Core, HostTensor};
+use std::{fs, path::PathBuf};
+
+/// Convolutions of several kinds and a dense layer: weights in several forms.
+fn network() -> Model {
+    let mut model = Model::new("net");
+    let numbers = |n: usize, seed: usize| -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 1000.0 - 0.5).collect()
+    };
+    let x = model.add_parameter("x", ElementType::F32, "[1,16,20,20]".parse().unwrap());
+    let mut at = ir::Port::from(x);
+    for (i, (inputs, outputs, side)) in [(16, 64, 3), (64, 64, 3), (64, 32, 1)].into_iter().enumerate() {
+        let shape = [outputs, inputs, side, side];
+        let weights = Tensor::from_slice(&shape, &numbers(shape.iter().product(), i)).unwrap();
+        let weights = model.add_constant(format!("w{i}"), weights);
+        let pads = vec![side as i64 / 2; 2];
+        let op = op::Convolution {
+            strides: vec![1; 2],
+            dilations: vec![1; 2],
+            pads_begin: pads.clone(),
+            pads_end: pads,
+            ..op::Convolution::default()
+        };
+        at = model.add(format!("conv{i}"), op, &[at, weights.into()]).unwrap().into();
+    }
+    let axes = model.add_constant("axes", Tensor::from_i64s(&[2, 3]));
+    at = model.add("mean", op::Reduce::new(op::ReduceKind::Mean), &[at, axes.into()]).unwrap().into();
+    let weights = Tensor::from_slice(&[32, 10], &numbers(320, 9)).unwrap();
+    let weights = model.add_constant("dense_w", weights);
+    at = model.add("dense", op::MatMul::default(), &[at, weights.into()]).unwrap().into();
+    model.add_result("y", at).unwrap();
+    model
+}
+
+fn answer(compiled: &runtime::CompiledModel) -> Vec<f64> {
+    let mut request = compiled.create_infer_request().unwrap();
+    let x: Vec<f32> = (0..16 * 400).map(|i| ((i * 31) % 97) as f32 / 97.0).collect();
+    request.set_input(0, HostTensor::from_vec(&[1, 16, 20, 20], x).unwrap()).unwrap();
+    request.infer().unwrap();
+    request.output(0).unwrap().to_tensor().unwrap().to_f64s()
+}
+
+fn exported(core: &Core) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    core.compile_model(&network(), "CPU", &Config::new()).unwrap().export(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn an_exported_model_gives_the_same_bits() {
+    let core = samples::engine::core();
+    let want = answer(&core.compile_model(&network(), "CPU", &Config::new()).unwrap());
+    let bytes = exported(&core);
+    // As a mapped file, and as bytes that are not aligned.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.blob");
+    fs::write(&path, &bytes).unwrap();
+    let odd = Bytes::from([&[0], &bytes[..]].concat()).slice(1..);
+    for from in [ir::map_file(&path).unwrap(), odd] {
+        let imported = core.import_model(from, "CPU", &Config::new()).unwrap();
+        assert_eq!(imported.inputs()[0].name(), "x");
+        assert_eq!(answer(&imported), want);
+    }
+}
+
+#[test]
+fn damage_is_named() {
+    let core = samples::engine::core();
+    let bytes = exported(&core);
+    let refused = |bytes: Vec<u8>| {
+        core.import_model(bytes.into(), "CPU", &Config::new()).err().map(|error| error.to_string())
+    };
+    // Padding aside, every byte counts.
+    let steps = bytes.len() / 500;
+    let mut found = 0;
+    for at in (0..bytes.len()).step_by(steps) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x40;
+        found += usize::from(refused(damaged).is_some());
+    }
+    let tried = bytes.len().div_ceil(steps);
+    assert!(found * 100 >= tried * 98, "{found} of {tried}");
+    let mut damaged = bytes.clone();
+    let last = bytes.len() - 100;
+    damaged[last] ^= 1;
+    let message = refused(damaged).unwrap();
+    assert!(message.contains("is damaged: its checksum differs"), "{message}");
+    for len in [0, 7, 8, 20, 100, bytes.len() / 2, bytes.len() - 64] {
+        assert!(refused(bytes[..len].to_vec()).is_some(), "{len}");
+    }
+    let message = refused(bytes[..bytes.len() / 2].to_vec()).unwrap();
+    assert!(message.contains("cut off"), "{message}");
+    assert!(
+        refused(b"PK nothing of ours".to_vec()).unwrap().contains("not a model that this device exported")
+    );
+}
+
+fn entries(folder: &std::path::Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_cache_is_filled_used_and_mended() {
+    let core = samples::engine::core();
+    let folder = tempfile::tempdir().unwrap();
+    let xml = folder.path().join("net.xml");
+    ir::write_ir(&network(), &xml).unwrap();
+    let cache = folder.path().join("cache");
+    let config = Config::from([("CACHE_DIR".to_owned(), cache.display().to_string())]);
+    let want = answer(&core.compile_file(&xml, "CPU", &Config::new()).unwrap());
+
+    assert_eq!(answer(&core.compile_file(&xml, "CPU", &config).unwrap()), want);
+    let [entry] = &entries(&cache)[..] else { panic!("{:?}", entries(&cache)) };
+    let good = fs::read(entry).unwrap();
+    // It is used: the model's text may go, as long as its files seem the same.
+    assert_eq!(answer(&core.compile_file(&xml, "CPU", &config).unwrap()), want);
+    assert!(fs::read(entry).unwrap() == good);
+
+    // Damage is found, and the entry written anew.
+    for damaged in [good[..good.len() / 2].to_vec(), {
+        let mut b = good.clone();
+        b[good.len() - 200] ^= 8;
+        b
+    }] {
+        fs::remove_file(entry).unwrap();
+        fs::write(entry, &damaged).unwrap();
+        assert_eq!(answer(&core.compile_file(&xml, "CPU", &config).unwrap()), want);
+        assert!(fs::read(entry).unwrap() == good);
+    }
+
+    // Other settings, another model: other entries.
+    let mut other = config.clone();
+    other.insert("EXECUTION_MODE_HINT".into(), "ACCURACY".into());
+    core.compile_file(&xml, "CPU", &other).unwrap();
+    assert_eq!(entries(&cache).len(), 2);
+    core.compile_model(&network(), "CPU", &config).unwrap();
+    core.compile_model(&network(), "CPU", &config).unwrap();
+    assert_eq!(entries(&cache).len(), 3);
+    let mut changed = network();
+    let w = changed.find_port("dense_w").unwrap();
+    changed.node_mut(w.node).op =
+        op::Constant::new(Tensor::from_slice(&[32, 10], &[0.5f32; 320]).unwrap()).into();
+    core.compile_model(&changed, "CPU", &config).unwrap();
+    assert_eq!(entries(&cache).len(), 4);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_does_not_fail_the_load() {
+    let core = samples::engine::core();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let config = Config::from([("CACHE_DIR".to_owned(), file.display().to_string())]);
+    assert!(core.compile_model(&network(), "CPU", &config).is_ok());
+    assert_eq!(fs::read(&file).unwrap(), b"");
+}
+
+#[test]
+fn processes_may_share_a_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::from([("CACHE_DIR".to_owned(), folder.path().display().to_string())]);
+    let want = answer(&samples::engine::core().compile_model(&network(), "CPU", &Config::new()).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    // An engine of its own knows nothing of the others, as another process would.
+                    let compiled = samples::engine::core().compile_model(&network(), "CPU", &config).unwrap();
+                    assert_eq!(answer(&compiled), want);
+                    entries(folder.path()).iter().take(1).for_each(|entry| _ = fs::remove_file(entry));
+                }
+            });
+        }
+    });
+}
