@@ -6,7 +6,7 @@
 use crate::{compile, config::Settings, pool::Pool, stream::Stream, weights::Shelf};
 use ir::{
     Bytes, ElementType, Model, Tensor,
-    device::{DeviceError, DeviceResult, LayerStatus, ProfileRow},
+    device::{DeviceError, DeviceResult, LayerStatus, ProfileRow, Span},
 };
 use smallvec::SmallVec;
 use std::{
@@ -15,7 +15,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// A list that takes no memory of its own while it is as short as those of inputs and outputs are.
@@ -182,7 +182,7 @@ impl Plan {
             outputs: &outputs,
             constants: &self.constants,
         };
-        let mut times = profile.as_ref().map(|_| vec![Duration::ZERO; self.rows.len()]);
+        let mut times = profile.as_ref().map(|_| vec![Times::default(); self.rows.len()]);
         for step in &self.steps {
             if cancelled.load(Ordering::Relaxed) {
                 return Err(DeviceError::Cancelled);
@@ -191,21 +191,52 @@ impl Plan {
             let io = Io { memory: &memory, inputs: &step.inputs, outputs: &step.outputs };
             (step.routine)(&io, &mut stream.pool)?;
             if let (Some(times), Some(start)) = (&mut times, start) {
-                times[step.row] += start.elapsed();
+                times[step.row].add(start);
             }
         }
         if let (Some(profile), Some(times)) = (profile, times) {
             profile.clear();
-            profile.extend(self.rows.iter().zip(times).map(|(row, time)| ProfileRow {
+            let clock = Clock::new();
+            profile.extend(self.rows.iter().zip(times).map(|(row, times)| ProfileRow {
                 name: row.name.clone(),
                 status: row.status,
                 layer_type: row.layer_type.clone(),
                 exec_type: row.exec_type.clone(),
-                real_time: time,
-                cpu_time: time,
+                real_time: times.sum,
+                cpu_time: times.sum,
+                span: times.begin.map(|begin| clock.span(stream.number, begin)),
             }));
         }
         Ok(())
+    }
+}
+
+/// When the steps of a row ran.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    begin: Option<Instant>,
+    sum: Duration,
+}
+
+impl Times {
+    /// Adds a step that began then and ends now.
+    fn add(&mut self, begin: Instant) {
+        self.begin.get_or_insert(begin);
+        self.sum += begin.elapsed();
+    }
+}
+
+/// The clock that layers are measured by beside the system's.
+struct Clock(Instant, SystemTime);
+
+impl Clock {
+    fn new() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    fn span(&self, lane: usize, begin: Instant) -> Span {
+        let begin = self.1.checked_sub(self.0 - begin).unwrap_or(SystemTime::UNIX_EPOCH);
+        Span { device: "CPU".to_owned(), lane, begin }
     }
 }
 
@@ -367,6 +398,7 @@ impl Plans {
         inputs: &[Tensor],
         cancelled: &AtomicBool,
         mut profile: Option<&mut Vec<ProfileRow>>,
+        lane: usize,
     ) -> DeviceResult<Vec<Tensor>> {
         let Self::Dynamic { model, .. } = self else { unreachable!("fixed shapes have a plan") };
         if let Some(profile) = &mut profile {
@@ -410,6 +442,7 @@ impl Plans {
                     exec_type: "ref_any".to_owned(),
                     real_time: start.elapsed(),
                     cpu_time: start.elapsed(),
+                    span: Some(Clock::new().span(lane, start)),
                 });
             }
         }

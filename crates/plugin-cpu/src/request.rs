@@ -168,7 +168,7 @@ impl Work {
         let profile = self.profiled.then_some(&mut self.profile);
         let Some(plan) = self.plans.plan(&shapes)? else {
             let inputs = inputs.into_iter().map(HostTensor::to_tensor).collect::<DeviceResult<Vec<_>>>()?;
-            let answers = self.plans.interpret(&inputs, cancelled, profile)?;
+            let answers = self.plans.interpret(&inputs, cancelled, profile, stream.number)?;
             for ((slot, answer), port) in self.outputs.iter_mut().zip(&answers).zip(&self.output_ports) {
                 let (ty, shape) = (answer.element_type(), answer.shape());
                 fit(slot, ty, shape, port)?.copy_from(answer.bytes())?;

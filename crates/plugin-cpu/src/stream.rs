@@ -12,6 +12,8 @@ use std::{
 
 /// What a stream gives to the work that runs on it.
 pub(crate) struct Stream {
+    /// Which one it is, in profiles.
+    pub(crate) number: usize,
     /// The threads that the work may use, the calling one included.
     pub(crate) pool: Pool,
     /// The memory of activations.
@@ -107,7 +109,8 @@ impl Shared {
 impl Streams {
     /// Starts the threads.
     pub(crate) fn new(settings: &Settings) -> Self {
-        let stream = |i| Stream { pool: Pool::new(settings.threads_of(i)), arena: Arena::default() };
+        let stream =
+            |i| Stream { number: i, pool: Pool::new(settings.threads_of(i)), arena: Arena::default() };
         // The first, which may have a thread more, is taken first.
         let idle = (0..settings.streams).rev().map(stream).collect();
         let queue = Queue { jobs: VecDeque::new(), idle, closed: false };

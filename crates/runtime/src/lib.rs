@@ -30,6 +30,6 @@ mod request;
 pub use crate::core::Core;
 pub use compiled::CompiledModel;
 pub use error::Error;
-pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow, Property};
+pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow, Property, Span};
 pub use preprocess::{InputSettings, OutputSettings, apply_settings};
 pub use request::{Finished, InferRequest, Status};

@@ -143,6 +143,7 @@ mod tests {
             exec_type: "ref".into(),
             real_time: Duration::from_micros(12),
             cpu_time: Duration::from_micros(11),
+            span: None,
         };
         let long = ProfileRow { name: "n".repeat(31), status: LayerStatus::OptimizedOut, ..row.clone() };
         let text = performance_counts(&[row, long]);
@@ -161,6 +162,7 @@ mod tests {
             exec_type: "ref".into(),
             real_time: Duration::from_micros(us),
             cpu_time: Duration::from_micros(2 * us),
+            span: None,
         };
         let mut counts = AverageCounts::default();
         [1000, 2000, 6000].into_iter().for_each(|us| counts.add(vec![row(us)]));

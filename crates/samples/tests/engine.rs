@@ -1,7 +1,9 @@
 //! The engine as applications use it, on the digits network that OpenVINO converted, against TensorFlow's answers.
 
 use ir::{ElementType, Model, Tensor};
-use runtime::{CompiledModel, Config, Core, DeviceError, Error, HostTensor, InputSettings, Status};
+use runtime::{
+    CompiledModel, Config, Core, DeviceError, Error, HostTensor, InputSettings, LayerStatus, Span, Status,
+};
 use samples::{engine, images, numpy};
 use std::{
     path::PathBuf,
@@ -9,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 fn digits() -> PathBuf {
@@ -281,10 +283,17 @@ fn settings_go_by_todays_names_and_by_those_of_2018() {
 fn a_profile_names_the_layers() {
     let (core, model, ..) = network(1);
     let mut request = compile(&core, &model, &[("PERF_COUNT", "YES")]).create_infer_request().unwrap();
+    let start = SystemTime::now();
     request.infer().unwrap();
     let profile = request.profile();
     let names: Vec<&str> = model.nodes().map(|(_, node)| node.name.as_str()).collect();
     assert!(!profile.is_empty());
+    let spans: Vec<_> = profile.iter().filter_map(|row| Some((row.span.clone()?, row.real_time))).collect();
+    assert_eq!(spans.len(), profile.iter().filter(|row| row.status == LayerStatus::Executed).count());
+    let begins_after = |(a, b): (&(Span, Duration), &(Span, Duration))| b.0.begin >= a.0.begin;
+    assert!(spans.iter().zip(&spans[1..]).all(begins_after), "{spans:?}");
+    let (last, time) = spans.last().unwrap();
+    assert!(last.device == "CPU" && last.begin + *time <= SystemTime::now() && last.begin >= start);
     for row in profile {
         assert!(names.contains(&row.name.as_str()), "`{}` is no node of the model", row.name);
     }

@@ -13,7 +13,7 @@ use std::{any::Any, collections::BTreeMap, io::Write, sync::Arc};
 
 pub use error::{DeviceError, DeviceResult};
 pub use port::{PortIndex, PortInfo};
-pub use profile::{LayerStatus, ProfileRow};
+pub use profile::{LayerStatus, ProfileRow, Span};
 pub use property::{PROPERTIES, Property, PropertyInfo, ValueKind, todays_settings};
 pub use tensor::{HostTensor, Memory, ReadGuard, WriteGuard};
 

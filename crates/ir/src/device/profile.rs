@@ -1,6 +1,6 @@
 //! What layers did in an inference.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What became of a layer in the last inference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,4 +28,17 @@ pub struct ProfileRow {
     pub real_time: Duration,
     /// Time that processors spent on it.
     pub cpu_time: Duration,
+    /// When and where it ran, from devices that tell; layers that did not run have none.
+    pub span: Option<Span>,
+}
+
+/// When and where a layer ran, for pictures of the course of inferences.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Span {
+    /// The name of the device.
+    pub device: String,
+    /// Which of the device's workers: what has the same number ran one after the other.
+    pub lane: usize,
+    /// The begin, on the system's clock: devices behind a library's boundary have the same.
+    pub begin: SystemTime,
 }

@@ -166,7 +166,7 @@ fn speed_of_ops() {
             model.parameters().iter().map(|id| random.input(model.ty((*id).into()))).collect();
         let views: Vec<&[u8]> = inputs.iter().map(|tensor| &tensor.bytes()[..]).collect();
         let mut answer = ir::aligned_zeros(plan.output_bytes(0));
-        let mut stream = Stream { pool: Pool::new(1), arena: Arena::default() };
+        let mut stream = Stream { number: 0, pool: Pool::new(1), arena: Arena::default() };
         let bytes = views.iter().map(|view| view.len()).sum::<usize>() + answer.len();
         let mut profile = Vec::new();
         let (mut least, begun) = (Duration::MAX, Instant::now());

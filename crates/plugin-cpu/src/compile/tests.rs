@@ -204,7 +204,7 @@ fn window(stride: usize) -> Convolution {
 fn run(isa: Isa, threads: usize, model: &Model, inputs: &[Tensor]) -> (Vec<Vec<u8>>, Vec<ProfileRow>) {
     let settings = Settings::parse(&Config::new()).unwrap();
     let plan = lower_for(isa, model, &settings, &Default::default()).unwrap().expect("all shapes are known");
-    let mut stream = Stream { pool: Pool::new(threads), arena: Arena::default() };
+    let mut stream = Stream { number: 0, pool: Pool::new(threads), arena: Arena::default() };
     // What the arena holds before must not matter.
     stream.arena.bytes(1 << 22).fill(0x7f);
     let aligned: Vec<Tensor> = inputs.to_vec();
@@ -504,7 +504,7 @@ fn each_batch_has_its_plan() {
     net.result(y);
     let settings = Settings::parse(&Config::new()).unwrap();
     let plans = Plans::new(&net.model, settings, &Default::default()).unwrap();
-    let mut stream = Stream { pool: Pool::new(1), arena: Arena::default() };
+    let mut stream = Stream { number: 0, pool: Pool::new(1), arena: Arena::default() };
     for batch in [1usize, 3, 2, 3, 20, 1, 4, 5, 6, 7, 8, 9, 10, 11, 2] {
         let input = net.random.tensor(&[batch, 3, 8, 8]);
         let plan = plans.plan(&[input.shape()]).unwrap().expect("a plan");
@@ -530,7 +530,7 @@ fn shapes_that_depend_on_data_are_left_to_the_reference() {
     let plans = Plans::new(&net.model, settings, &Default::default()).unwrap();
     assert!(plans.plan(&[&[4]]).unwrap().is_none());
     let x = Tensor::from_slice(&[4], &[0.0f32, 1.0, 0.0, 2.0]).unwrap();
-    let answers = plans.interpret(&[x], &AtomicBool::new(false), None).unwrap();
+    let answers = plans.interpret(&[x], &AtomicBool::new(false), None, 0).unwrap();
     assert_eq!(answers[0].to_i64s(), [1, 3]);
 }
 
@@ -542,7 +542,7 @@ fn a_cancelled_run_ends_between_steps() {
     net.result(y);
     let settings = Settings::parse(&Config::new()).unwrap();
     let plan = lower_for(Isa::best(), &net.model, &settings, &Default::default()).unwrap().unwrap();
-    let mut stream = Stream { pool: Pool::new(1), arena: Arena::default() };
+    let mut stream = Stream { number: 0, pool: Pool::new(1), arena: Arena::default() };
     let (x, mut y) = (ir::aligned_zeros(192), ir::aligned_zeros(512));
     let error = plan.run(&[&x], &mut [&mut y], &mut stream, &AtomicBool::new(true), None).unwrap_err();
     assert!(matches!(error, ir::device::DeviceError::Cancelled));
@@ -561,7 +561,7 @@ fn zoo() {
     let start = std::time::Instant::now();
     let plan = lower_for(Isa::best(), &model, &settings, &Default::default()).unwrap().unwrap();
     let compiled = start.elapsed();
-    let mut stream = Stream { pool: Pool::new(threads), arena: Arena::default() };
+    let mut stream = Stream { number: 0, pool: Pool::new(threads), arena: Arena::default() };
     let mut random = Random(1);
     let inputs: Vec<Tensor> = model
         .parameters()
