@@ -2,14 +2,17 @@
 //! requests are started.
 
 use crate::{
-    argv, engine,
+    argv,
+    engine::{self, EngineArgs, GpuArgs},
+    image_input::ImageInput,
     images::{self, Image},
     labels, printout,
+    trace::Trace,
 };
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{ArgAction, Parser};
-use ir::{ElementType, Layout, Model, PartialShape};
-use runtime::{CompiledModel, Config, InferRequest, InputSettings, OutputSettings};
+use ir::Model;
+use runtime::{CompiledModel, Config, InferRequest};
 use std::{
     path::PathBuf,
     process::ExitCode,
@@ -38,9 +41,8 @@ struct Args {
     /// The network: the .xml of an IR, its .bin beside it. Class names are read from the .labels file of the same name.
     #[arg(short, value_name = "XML", required = true)]
     m: PathBuf,
-    /// The device: CPU, or several as in HETERO:FPGA,CPU.
-    #[arg(short, value_name = "DEVICE", default_value = "CPU")]
-    d: String,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// How many classes to print.
     #[arg(long, value_name = "N", default_value_t = 10)]
     nt: usize,
@@ -59,15 +61,11 @@ struct Args {
     /// Prints the engine's own messages.
     #[arg(long = "p_msg")]
     p_msg: bool,
-    /// A shared library with custom CPU layers.
-    #[arg(short, value_name = "PATH")]
-    l: Option<PathBuf>,
-    /// A description of custom GPU kernels.
-    #[arg(short, value_name = "PATH")]
-    c: Option<PathBuf>,
-    /// A folder with device plugins.
-    #[arg(long, value_name = "PATH")]
-    pp: Option<PathBuf>,
+    /// Writes the course of the inferences as a trace file, which Chrome and Perfetto show.
+    #[arg(long, value_name = "JSON")]
+    trace: Option<PathBuf>,
+    #[command(flatten)]
+    gpu: GpuArgs,
 }
 
 /// The whole program, from the command line to the exit code.
@@ -76,12 +74,7 @@ pub fn main(mode: Mode) -> ExitCode {
 }
 
 fn run(args: &Args, mode: Mode) -> Result<()> {
-    if let Some(path) = &args.l {
-        bail!("-l {}: this version loads no custom layers from shared libraries", path.display());
-    }
-    if let Some(path) = &args.c {
-        bail!("-c {}: custom GPU kernels need a GPU device, and there is none", path.display());
-    }
+    args.gpu.check()?;
     if args.p_msg {
         tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     }
@@ -92,17 +85,13 @@ fn run(args: &Args, mode: Mode) -> Result<()> {
     files.iter().for_each(|file| println!("[ INFO ]     {}", file.display()));
 
     println!("[ INFO ] Loading plugin\n");
-    let core = engine::core();
-    if let Some(folder) = &args.pp {
-        println!("[ WARNING ] -pp {}: the devices of this build are linked in", folder.display());
+    let core = args.engine.core()?;
+    for (_, description) in args.engine.devices(&core)? {
+        println!(
+            "\tAPI version ............ {}\n\tDescription ............ {description}",
+            engine::API_VERSION
+        );
     }
-    let device_name = args.d.split([':', '.']).next().unwrap_or_default();
-    let device = core.device(device_name)?;
-    println!(
-        "\tAPI version ............ {}\n\tDescription ............ {}",
-        engine::API_VERSION,
-        device.description()
-    );
 
     println!(
         "[ INFO ] Loading network files:\n\t{}\n\t{}",
@@ -113,26 +102,33 @@ fn run(args: &Args, mode: Mode) -> Result<()> {
     let labels = labels::beside(&args.m)?;
 
     println!("[ INFO ] Preparing input blobs");
-    let geometry = prepare(&mut model)?;
-    let images = load_images(&files, &geometry)?;
-    let batch = set_batch(&mut model, &images[0], images.len())?;
+    let input = open(&mut model)?;
+    let images = input.load(&files)?;
+    // Each image needs a row of classes of its own.
+    let gives = |model: &Model| {
+        let output = &model.ty(model.results()[0].into()).shape;
+        let rows = output.dims().and_then(|dims| dims.first()?.size());
+        rows.is_none_or(|rows| rows == images.len())
+    };
+    let batch = input.set_batch(&mut model, &images, gives)?;
     println!("[ INFO ] Batch size is {batch}");
 
     println!("[ INFO ] Preparing output blobs\n[ INFO ] Loading model to the plugin");
     let mut config = Config::new();
-    if args.pc {
+    if args.pc || args.trace.is_some() {
         config.insert("PERF_COUNT".into(), "YES".into());
     }
     if let Some(threads) = args.nthreads {
         config.insert("INFERENCE_NUM_THREADS".into(), threads.to_string());
     }
-    let compiled = core.compile_model(&model, &args.d, &config)?;
+    let compiled = core.compile_model(&model, &args.engine.d, &config)?;
 
     println!("[ INFO ] Starting inference ({} iterations)", args.ni);
     let groups: Vec<&[Image]> = images.chunks(batch).collect();
+    let mut trace = args.trace.as_ref().map(|_| Trace::default());
     let outcome = match mode {
-        Mode::Sync => run_sync(&compiled, &groups, args.ni)?,
-        Mode::Async => run_async(&compiled, &groups, args.ni, args.nireq)?,
+        Mode::Sync => run_sync(&compiled, &input, &groups, args.ni, &mut trace)?,
+        Mode::Async => run_async(&compiled, &input, &groups, args, &mut trace)?,
     };
 
     println!("[ INFO ] Processing output blobs\n\nTop {} results:\n", args.nt);
@@ -140,109 +136,26 @@ fn run(args: &Args, mode: Mode) -> Result<()> {
         let classes = printout::top_classes(probabilities, args.nt);
         println!("{}", printout::class_table(&image.path, &classes, labels.as_deref()));
     }
-    print_times(&outcome, batch);
+    println!("{}", printout::times(outcome.time, outcome.inferences, batch));
     if args.pc {
         println!("{}", printout::performance_counts(&outcome.profile));
+    }
+    if let Some((path, trace)) = args.trace.as_ref().zip(trace) {
+        println!("[ INFO ] {}", trace.write(path)?);
     }
     println!("[ INFO ] Execution successful");
     Ok(())
 }
 
-fn print_times(outcome: &Outcome, batch: usize) {
-    let total = outcome.time.as_secs_f64() * 1e3;
-    let one = total / outcome.inferences as f64;
-    println!("\ntotal inference time: {total:.7}");
-    println!("Average running time of one iteration: {one:.7} ms\n");
-    println!("Throughput: {:.7} FPS\n", 1e3 * batch as f64 / one);
-}
-
-/// What the network's input wants of an image.
-struct Geometry {
-    channels: usize,
-    /// Rows and columns; unknown ones are those of the first image.
-    height: Option<usize>,
-    width: Option<usize>,
-}
-
-/// Lets the network take interleaved 8-bit images, whatever its own type and layout.
-fn prepare(model: &mut Model) -> Result<Geometry> {
+/// Opens the input of a network that has one, and one output.
+pub fn open(model: &mut Model) -> Result<ImageInput> {
     ensure!(
         model.parameters().len() == 1 && model.results().len() == 1,
         "this sample classifies with networks of one input and one output; this one has {} and {}",
         model.parameters().len(),
         model.results().len()
     );
-    let id = model.parameters()[0];
-    let ir::Op::Parameter(parameter) = &model.node(id).op else { unreachable!("parameters are Parameters") };
-    let shape = parameter.shape.clone();
-    let dims = shape.dims().filter(|dims| dims.len() == 4);
-    let dims = dims.with_context(|| format!("the input takes {shape}; images need 4 dimensions"))?;
-    let own = Some(parameter.layout.clone()).filter(|layout| !layout.is_empty());
-    let layout: Layout = match own {
-        Some(layout) => layout,
-        None => images::guess_layout(dims).with_context(|| {
-            format!("where are the channels in {shape}? convert the network with --layout nchw or nhwc")
-        })?,
-    };
-    let at = |name| layout.index_of(name, 4).with_context(|| format!("the layout {layout} has no {name}"));
-    let (channels, height, width) = (dims[at("C")?], dims[at("H")?].size(), dims[at("W")?].size());
-    let channels = channels.size().filter(|c| matches!(c, 1 | 3));
-    let channels =
-        channels.with_context(|| format!("the input takes {shape}; images have 1 or 3 channels"))?;
-    let input = InputSettings {
-        element_type: Some(ElementType::U8),
-        layout: Some("NHWC".parse().expect("a layout")),
-        model_layout: Some(layout),
-        ..InputSettings::default()
-    };
-    let output = OutputSettings { element_type: Some(ElementType::F32), ..OutputSettings::default() };
-    runtime::apply_settings(model, &[input], &[output])?;
-    Ok(Geometry { channels, height, width })
-}
-
-fn load_images(files: &[PathBuf], geometry: &Geometry) -> Result<Vec<Image>> {
-    let mut images: Vec<Image> = Vec::new();
-    for file in files {
-        for image in images::read(file, geometry.channels)? {
-            let first = images.first().unwrap_or(&image);
-            let width = geometry.width.unwrap_or(first.width);
-            let height = geometry.height.unwrap_or(first.height);
-            if (width, height) != (image.width, image.height) {
-                println!(
-                    "[ WARNING ] Image is resized from ({}, {}) to ({width}, {height})",
-                    image.width, image.height
-                );
-            }
-            images.push(image.resized(width, height));
-        }
-    }
-    Ok(images)
-}
-
-/// Sets the input's size to that of the images and its batch to their number; a network that can't change its batch
-/// keeps it.
-fn set_batch(model: &mut Model, image: &Image, images: usize) -> Result<usize> {
-    let id = model.parameters()[0];
-    let shape = &model.ty(id.into()).shape;
-    let own = shape.dims().and_then(|dims| dims[0].size());
-    let mut wider = model.clone();
-    let sizes = [images, image.height, image.width, image.channels];
-    wider.set_parameter_shape(id, PartialShape::fixed(&sizes));
-    let inferred = wider.infer();
-    let output = &wider.ty(model.results()[0].into()).shape;
-    let batch = output.dims().and_then(|dims| dims.first()?.size());
-    match (inferred, own) {
-        (Ok(()), _) if batch.is_none_or(|batch| batch == images) => {
-            *model = wider;
-            Ok(images)
-        }
-        (_, Some(own)) => {
-            println!("[ WARNING ] The network works only with its own batch of {own}");
-            Ok(own)
-        }
-        (Err(error), None) => Err(error).context(format!("the network takes no batch of {images} images")),
-        (Ok(()), None) => bail!("the network gives {output} for {images} images"),
-    }
+    ImageInput::open(model)
 }
 
 /// What the inferences gave.
@@ -255,37 +168,53 @@ struct Outcome {
     profile: Vec<runtime::ProfileRow>,
 }
 
-fn run_sync(compiled: &CompiledModel, groups: &[&[Image]], iterations: u32) -> Result<Outcome> {
+fn run_sync(
+    compiled: &CompiledModel,
+    input: &ImageInput,
+    groups: &[&[Image]],
+    iterations: u32,
+    trace: &mut Option<Trace>,
+) -> Result<Outcome> {
     let mut request = compiled.create_infer_request()?;
     let mut probabilities = Vec::new();
     let mut time = Duration::ZERO;
     for group in groups {
-        fill(&mut request, compiled, group)?;
-        let start = Instant::now();
+        request.set_input(input.index, input.tensor(compiled, group)?)?;
         for _ in 0..iterations {
+            let start = Instant::now();
             request.infer()?;
+            time += start.elapsed();
+            draw(trace, &request);
         }
-        time += start.elapsed();
         probabilities.extend(rows(&request, group.len())?);
     }
     let inferences = groups.len() * iterations as usize;
     Ok(Outcome { probabilities, time, inferences, profile: request.profile() })
 }
 
+/// Adds the request's last inference to the trace, if one is wanted.
+fn draw(trace: &mut Option<Trace>, request: &InferRequest) {
+    if let Some(trace) = trace {
+        trace.add(&request.profile());
+    }
+}
+
 /// Requests take turns: each is waited for only when it's its turn again.
 fn run_async(
     compiled: &CompiledModel,
+    input: &ImageInput,
     groups: &[&[Image]],
-    iterations: u32,
-    in_flight: u32,
+    args: &Args,
+    trace: &mut Option<Trace>,
 ) -> Result<Outcome> {
+    let iterations = args.ni;
     let create = |_| compiled.create_infer_request();
-    let mut requests = (0..in_flight).map(create).collect::<Result<Vec<_>, _>>()?;
+    let mut requests = (0..args.nireq).map(create).collect::<Result<Vec<_>, _>>()?;
     let mut probabilities = Vec::new();
     let mut time = Duration::ZERO;
     for group in groups {
         for request in &mut requests {
-            fill(request, compiled, group)?;
+            request.set_input(input.index, input.tensor(compiled, group)?)?;
         }
         let start = Instant::now();
         let count = requests.len();
@@ -293,6 +222,7 @@ fn run_async(
             let request = &mut requests[i % count];
             if i >= count {
                 request.wait()?;
+                draw(trace, request);
             }
             request.start_async()?;
         }
@@ -301,32 +231,15 @@ fn run_async(
             request.wait()?;
         }
         time += start.elapsed();
+        requests.iter().take(iterations as usize).for_each(|request| draw(trace, request));
         probabilities.extend(rows(&requests[last], group.len())?);
     }
     let inferences = groups.len() * iterations as usize;
     Ok(Outcome { probabilities, time, inferences, profile: requests[0].profile() })
 }
 
-/// Puts the images into the request's input; places without an image stay black.
-fn fill(request: &mut InferRequest, compiled: &CompiledModel, images: &[Image]) -> Result<()> {
-    let shape = &compiled.inputs()[0].ty.shape;
-    let sizes = match shape.sizes() {
-        Some(sizes) => sizes,
-        None => vec![images.len(), images[0].height, images[0].width, images[0].channels],
-    };
-    let tensor = runtime::HostTensor::zeros(ElementType::U8, &sizes)?;
-    {
-        let mut bytes = tensor.write()?;
-        let size = images[0].pixels.len();
-        for (place, image) in bytes.chunks_exact_mut(size).zip(images) {
-            place.copy_from_slice(&image.pixels);
-        }
-    }
-    Ok(request.set_input(0, tensor)?)
-}
-
 /// The first `count` rows of the output.
-fn rows(request: &InferRequest, count: usize) -> Result<Vec<Vec<f32>>> {
+pub fn rows(request: &InferRequest, count: usize) -> Result<Vec<Vec<f32>>> {
     let output = request.output(0)?.to_tensor()?;
     let batch = output.shape().first().copied().unwrap_or(1);
     ensure!(batch >= count, "the network gave {batch} answers for {count} images");

@@ -160,6 +160,16 @@ fn taps(from: usize, to: usize, drop_at_ends: bool) -> Vec<(usize, usize, i32)> 
 }
 
 impl Image {
+    /// The part of `width` by `height` pixels whose corner is at `left` and `top`; it must lie within the image.
+    pub fn cropped(&self, left: usize, top: usize, width: usize, height: usize) -> Self {
+        let row = |y: usize| {
+            let start = (y * self.width + left) * self.channels;
+            &self.pixels[start..start + width * self.channels]
+        };
+        let pixels = (top..top + height).flat_map(row).copied().collect();
+        Self { path: self.path.clone(), width, height, channels: self.channels, pixels }
+    }
+
     /// Resized by bilinear interpolation between pixel centres, in the fixed-point arithmetic of OpenCV's 8-bit
     /// `resize(INTER_LINEAR)`: weights of 11 bits, products of both axes rounded once more.
     pub fn resized(&self, width: usize, height: usize) -> Self {

@@ -52,7 +52,19 @@ pub fn performance_counts(rows: &[ProfileRow]) -> String {
     text
 }
 
-fn status_word(status: LayerStatus) -> &'static str {
+/// How long inferences took, together and each.
+pub fn times(total: Duration, inferences: usize, batch: usize) -> String {
+    let total = total.as_secs_f64() * 1e3;
+    let one = total / inferences as f64;
+    let rate = 1e3 * batch as f64 / one;
+    format!(
+        "\ntotal inference time: {total:.7}\nAverage running time of one iteration: {one:.7} ms\n\n\
+         Throughput: {rate:.7} FPS\n"
+    )
+}
+
+/// What became of a layer, in OpenVINO's words.
+pub fn status_word(status: LayerStatus) -> &'static str {
     match status {
         LayerStatus::Executed => "EXECUTED",
         LayerStatus::NotRun => "NOT_RUN",
@@ -84,6 +96,16 @@ impl AverageCounts {
         self.inferences += 1;
     }
 
+    /// The layers with their average times.
+    pub fn rows(&self) -> Vec<ProfileRow> {
+        let mean = |row: &ProfileRow| ProfileRow {
+            real_time: row.real_time / self.inferences.max(1),
+            cpu_time: row.cpu_time / self.inferences.max(1),
+            ..row.clone()
+        };
+        self.sums.iter().map(mean).collect()
+    }
+
     /// How many inferences the averages are of.
     pub fn inferences(&self) -> u32 {
         self.inferences
@@ -112,7 +134,7 @@ impl fmt::Display for AverageCounts {
 }
 
 /// A name that fits its column.
-fn short_name(name: &str) -> String {
+pub fn short_name(name: &str) -> String {
     if name.chars().count() < 30 {
         return name.to_owned();
     }

@@ -177,6 +177,38 @@ fn counts_are_printed_on_request() {
 }
 
 #[test]
+fn ports_take_other_types_and_values() {
+    let text = short("-ip u8 -op f16");
+    assert!(text.contains(" : u8 / [...] / [2,8,8,1]") && text.contains(": f16 / [...] / [2,10]"), "{text}");
+    let text = short("-iop input:0:u8 -ip f16");
+    assert!(text.contains(" : u8 / [...] / [2,8,8,1]"), "{text}");
+    let text = short("-mean_values [10] -scale_values input[2] -pc");
+    assert!(text.contains("layerType: Subtract") || text.contains("layerType: Divide"), "{text}");
+    fails("-b 1 -niter 1 -iop other:u8", "has no input or output `other`");
+    fails("-b 1 -niter 1 -iop input", "expected NAME:TYPE");
+    fails("-b 1 -niter 1 -mean_values [a]", "-mean_values: [a] are no numbers");
+    fails("-b 1 -niter 1 -mean_values [1,2]", "2 mean values for 1 channels");
+}
+
+#[test]
+fn measuring_is_told_how() {
+    // Ten batches of two at 200 a second: the last begins after 90 ms.
+    let text = short("-hint latency -max_irate 200");
+    assert!(number(&text, "Duration:") >= 90.0 && number(&text, "Throughput:") <= 222.3, "{text}");
+    let text = short("-latency_percentile 100");
+    assert_eq!(number(&text, "100 percentile:"), number(&text, "Max:"));
+    assert!(!text.contains("Median"), "{text}");
+    let text = short("-no_warmup");
+    assert!(text.contains("Skipping warmup") && !text.contains("First inference"), "{text}");
+    assert!(short("-inference_only").contains("inference only mode"));
+    assert!(short("-inference_only false").contains("in full mode"));
+    fails("-b 1 -niter 1 -latency_percentile 0", "0 is not in 1..=100");
+    fails("-b 1 -niter 1 -max_irate=-1", "not negative");
+    let taking_turns = "-shape [?,8,8,1] -data_shape [3,8,8,1][5,8,8,1] -niter 4 -inference_only";
+    fails(taking_turns, "inputs whose tensors take turns");
+}
+
+#[test]
 fn wrong_flags_are_refused() {
     fails("-niter 1", "say with -data_shape what its tensors shall be");
     fails("-nosuch 1", "--nosuch");
@@ -190,9 +222,11 @@ fn wrong_flags_are_refused() {
     fails("-data_shape [?,8,8,1]", "tensors have sizes");
     fails("-data_shape [1,8,8,2] -niter 1", "found f32[1, 8, 8, 2]");
     fails("-b 1 -layout [NC]", "-layout: input `input:0` is");
-    fails("-b 1 -niter 1 -nstreams GPU:2", "the device is CPU, not GPU");
+    fails("-b 1 -niter 1 -nstreams GPU:2", "GPU does not compute; of -d that is CPU");
     fails("-b 1 -niter 1 -nstreams two", "NUM_STREAMS=two");
     fails("-b 1 -niter 1 -d GPU", "there is no device `GPU`");
+    fails("-b 1 -niter 1 -d CPU:GPU", "there is no device `GPU`");
+    fails("-b 1 -niter 1 -c kernels.xml", "need a GPU device");
     fails("-b 1 -niter 1 -i nothing.png", "no such image: nothing.png");
     let error = run_on(Path::new("nothing.xml"), "-niter 1").unwrap_err();
     assert!(error.contains("nothing.xml"), "{error}");

@@ -144,6 +144,31 @@ impl Data {
         Ok(changed)
     }
 
+    /// What the dimensions of each input mean, where that is known.
+    pub(super) fn layouts(&self) -> impl Iterator<Item = Option<&Layout>> {
+        self.inputs.iter().map(|input| input.layout.as_ref())
+    }
+
+    /// Numbers of a flag for every input, `[1,2,3]`; without brackets' names they go for all.
+    pub(super) fn values_by_input(
+        &self,
+        flag: &str,
+        text: Option<&str>,
+        ports: &[PortInfo],
+    ) -> Result<Vec<Vec<f32>>> {
+        let numbers = |brackets: &String| -> Result<Vec<f32>> {
+            let inner = brackets.trim_start_matches('[').trim_end_matches(']');
+            let parsed: Option<Vec<f32>> = inner.split(',').map(|n| n.trim().parse().ok()).collect();
+            parsed.with_context(|| format!("-{flag}: {brackets} are no numbers"))
+        };
+        let of = |(values, port): (Vec<String>, &PortInfo)| match values.as_slice() {
+            [] => Ok(Vec::new()),
+            [one] => numbers(one),
+            _ => bail!("-{flag}: input `{}` takes one [..]", port.name()),
+        };
+        spread(flag, text, ports)?.into_iter().zip(ports).map(of).collect()
+    }
+
     /// The model's batch, as its first input has it.
     pub(super) fn batch_of(&self, model: &Model) -> String {
         let ports = PortInfo::inputs(model);

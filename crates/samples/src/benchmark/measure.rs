@@ -1,7 +1,7 @@
 //! The loops that are measured.
 
 use super::{feed, inputs::Source};
-use crate::printout::AverageCounts;
+use crate::{printout::AverageCounts, trace::Trace};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::InferRequest;
@@ -38,6 +38,10 @@ pub(super) struct Work<'a> {
     pub(super) limits: Limits,
     /// Where the layers' times are added, if anybody wants them.
     pub(super) counts: Option<AverageCounts>,
+    /// Where the layers are drawn, if anybody wants that.
+    pub(super) trace: Option<Trace>,
+    /// Images a second at the most.
+    pub(super) rate: Option<f64>,
 }
 
 /// What came out.
@@ -51,22 +55,27 @@ pub(super) struct Outcome {
 /// Latencies in milliseconds.
 #[derive(PartialEq, Debug)]
 pub(super) struct Latency {
-    pub(super) median: f64,
+    pub(super) percentile: f64,
     pub(super) average: f64,
     pub(super) min: f64,
     pub(super) max: f64,
 }
 
 impl Outcome {
-    pub(super) fn latency(&self) -> Latency {
+    /// `percentile` from 1 to 100 stands for the median where it is 50.
+    pub(super) fn latency(&self, percentile: u8) -> Latency {
         let mut sorted: Vec<f64> = self.latencies.iter().map(|time| super::ms(*time)).collect();
         sorted.sort_by(f64::total_cmp);
         let count = sorted.len();
         if count == 0 {
-            return Latency { median: f64::NAN, average: f64::NAN, min: f64::NAN, max: f64::NAN };
+            return Latency { percentile: f64::NAN, average: f64::NAN, min: f64::NAN, max: f64::NAN };
         }
         Latency {
-            median: (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0,
+            percentile: match percentile {
+                50 => (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0,
+                // As OpenVINO's program counts.
+                _ => sorted[(count * usize::from(percentile) / 100).min(count - 1)],
+            },
             average: sorted.iter().sum::<f64>() / count as f64,
             min: sorted[0],
             max: sorted[count - 1],
@@ -75,18 +84,37 @@ impl Outcome {
 }
 
 impl Work<'_> {
-    fn before(&self, request: &mut InferRequest, iteration: usize) -> Result<()> {
+    fn before(&self, request: &mut InferRequest, iteration: usize, begin: Instant) -> Result<()> {
+        if let Some(rate) = self.rate {
+            let due =
+                Duration::try_from_secs_f64(self.frames_of(iteration) as f64 / rate).unwrap_or(Duration::MAX);
+            std::thread::sleep(due.saturating_sub(begin.elapsed()));
+        }
         self.refill.map_or(Ok(()), |tensors| feed(request, tensors, iteration))
     }
 
     fn after(&mut self, request: &InferRequest) {
+        if self.counts.is_none() && self.trace.is_none() {
+            return;
+        }
+        let rows = request.profile();
+        if let Some(trace) = &mut self.trace {
+            trace.add(&rows);
+        }
         if let Some(counts) = &mut self.counts {
-            counts.add(request.profile());
+            counts.add(rows);
         }
     }
 
+    /// Images of the first inferences together.
+    fn frames_of(&self, inferences: usize) -> usize {
+        let turns = self.frames.len();
+        let rest: usize = self.frames[..inferences % turns].iter().sum();
+        inferences / turns * self.frames.iter().sum::<usize>() + rest
+    }
+
     fn outcome(&self, latencies: Vec<Duration>, total: Duration) -> Outcome {
-        let frames = (0..latencies.len()).map(|i| self.frames[i % self.frames.len()]).sum();
+        let frames = self.frames_of(latencies.len());
         Outcome { latencies, total, frames }
     }
 }
@@ -108,7 +136,7 @@ pub(super) fn one_by_one(request: &mut InferRequest, work: &mut Work) -> Result<
     let mut latencies = Vec::new();
     let begin = Instant::now();
     while !work.limits.met(latencies.len(), begin) {
-        work.before(request, latencies.len())?;
+        work.before(request, latencies.len(), begin)?;
         let start = Instant::now();
         request.infer()?;
         latencies.push(start.elapsed());
@@ -143,7 +171,7 @@ pub(super) fn in_flight(requests: &mut [InferRequest], work: &mut Work) -> Resul
     // Every request runs equally often, as OpenVINO's program has it.
     while !work.limits.met(started, begin) || !started.is_multiple_of(requests.len()) {
         let number = if started < requests.len() { started } else { end_one(requests, &starts, work)? };
-        work.before(&mut requests[number], started)?;
+        work.before(&mut requests[number], started, begin)?;
         starts[number] = Instant::now();
         requests[number].start_async()?;
         started += 1;
@@ -168,9 +196,12 @@ mod tests {
             total: Duration::from_secs(1),
             frames: 1,
         };
-        let odd = outcome(&[9, 1, 2]).latency();
-        assert_eq!(odd, Latency { median: 2.0, average: 4.0, min: 1.0, max: 9.0 });
-        assert_eq!(outcome(&[1, 2, 4, 9]).latency().median, 3.0);
+        let odd = outcome(&[9, 1, 2]).latency(50);
+        assert_eq!(odd, Latency { percentile: 2.0, average: 4.0, min: 1.0, max: 9.0 });
+        assert_eq!(outcome(&[1, 2, 4, 9]).latency(50).percentile, 3.0);
+        for (percentile, expected) in [(1, 1.0), (49, 2.0), (75, 9.0), (100, 9.0)] {
+            assert_eq!(outcome(&[1, 2, 4, 9]).latency(percentile).percentile, expected);
+        }
     }
 
     #[test]

@@ -1,104 +1,28 @@
 //! `benchmark_app`: how fast a network runs here, with the flags, the steps and the closing report of OpenVINO's
 //! program of that name.
 
+mod args;
+mod counters;
+mod graph;
 mod inputs;
 mod measure;
+mod ports;
+mod report;
+mod settings;
 
-use crate::{argv, engine, printout};
-use anyhow::{Result, bail, ensure};
-use clap::{ArgAction, Parser, ValueEnum};
+use crate::{argv, engine, printout, trace::Trace};
+use anyhow::{Result, ensure};
+use args::{Api, Args, Hint, ReportType};
 use inputs::{Data, Source};
-use ir::{ElementType, Model, Op};
-use measure::{Limits, Outcome};
-use runtime::{CompiledModel, Config, HostTensor, InferRequest, InputSettings, PortInfo};
+use ir::{Model, Op};
+use measure::Limits;
+use report::Report;
+use runtime::{CompiledModel, HostTensor, InferRequest, PortInfo};
+use settings::Settings;
 use std::{
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
-
-/// Measures how fast a network runs on a device.
-#[derive(Parser, Debug)]
-#[command(name = "benchmark_app", version, about, disable_help_flag = true)]
-struct Args {
-    /// Prints this text and ends.
-    #[arg(short = 'h', long, action = ArgAction::Help)]
-    help: Option<bool>,
-    /// The network: the .xml of an IR, its .bin beside it.
-    #[arg(short, value_name = "XML", required = true)]
-    m: PathBuf,
-    /// The device: CPU, or several as in HETERO:FPGA,CPU.
-    #[arg(short, value_name = "DEVICE", default_value = "CPU")]
-    d: String,
-    /// What the input tensors hold: [INPUT:]FILE with images or folders of images, .npy, .npz with arrays by the
-    /// inputs' names, or raw bytes. Inputs without a file get random numbers, the same in every run.
-    #[arg(short, value_name = "[INPUT:]FILE", num_args = 1..)]
-    i: Vec<String>,
-    /// What the device shall be good at. Not given: none beside -nstreams or -nthreads, else latency for -api sync,
-    /// and throughput.
-    #[arg(long, value_enum, value_name = "HINT")]
-    hint: Option<Hint>,
-    /// Inferences to run; 0 only compiles. Rounded up to a multiple of -nireq.
-    #[arg(long, value_name = "N")]
-    niter: Option<u64>,
-    /// Seconds to run at the least; 60 where -niter isn't given either.
-    #[arg(short, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    t: Option<u64>,
-    /// The batch.
-    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    b: Option<u32>,
-    /// The shapes of the inputs, which may be dynamic: [1,3,?,?], or INPUT[1,224..448,3],INPUT[2] for several.
-    #[arg(long, value_name = "SHAPES")]
-    shape: Option<String>,
-    /// The shapes of the tensors for inputs of dynamic shape; several of one input take turns:
-    /// [1,3,224,224][1,3,448,448].
-    #[arg(long = "data_shape", value_name = "SHAPES")]
-    data_shape: Option<String>,
-    /// What the dimensions of the inputs mean: [NCHW], or INPUT[NHWC],INPUT[NC] for several.
-    #[arg(long, value_name = "LAYOUTS")]
-    layout: Option<String>,
-    /// One inference after the other, or -nireq in flight. Not given: sync for -hint latency, else async.
-    #[arg(long, value_enum, value_name = "API")]
-    api: Option<Api>,
-    /// Requests in flight; as many as the device finds best when not given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    nireq: Option<u32>,
-    /// Streams, [DEVICE:]N or AUTO.
-    #[arg(long, value_name = "N")]
-    nstreams: Option<String>,
-    /// Threads that the CPU uses, of all streams together.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    nthreads: Option<u32>,
-    /// The arithmetic, [DEVICE:]TYPE.
-    #[arg(long = "infer_precision", value_name = "TYPE")]
-    infer_precision: Option<String>,
-    /// The element type of the tensors given to the inputs, such as u8 for images; the network's own when not given.
-    #[arg(long, value_name = "TYPE", value_parser = element_type)]
-    ip: Option<ElementType>,
-    /// Prints the performance counts of every layer, averaged over the inferences.
-    #[arg(long)]
-    pc: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Hint {
-    #[value(alias = "tput")]
-    Throughput,
-    #[value(name = "cumulative_throughput", alias = "ctput")]
-    CumulativeThroughput,
-    Latency,
-    None,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Api {
-    Sync,
-    Async,
-}
-
-fn element_type(text: &str) -> Result<ElementType, String> {
-    ElementType::parse(text).ok_or_else(|| "no element type; f32 and u8 are some".to_owned())
-}
 
 /// The whole program, from the command line to the exit code.
 pub fn main() -> ExitCode {
@@ -126,23 +50,37 @@ fn run(args: &Args) -> Result<()> {
         args.nireq.unwrap_or_default()
     );
 
+    args.gpu.check()?;
+    let mut report = Report::default();
+
     step(2, "Loading Terroir");
     println!("[ INFO ] Terroir:\n[ INFO ] Version ............................... {}", engine::API_VERSION);
-    let core = engine::core();
-    let device = core.device(args.d.split([':', '.']).next().unwrap_or_default())?;
-    println!("[ INFO ]\n[ INFO ] Device info:\n[ INFO ] {}: {}\n[ INFO ]", args.d, device.description());
+    let core = args.engine.core()?;
+    println!("[ INFO ]\n[ INFO ] Device info:");
+    for (name, description) in args.engine.devices(&core)? {
+        println!("[ INFO ] {name}: {description}");
+    }
+    println!("[ INFO ]");
 
     step(3, "Setting device configuration");
     if args.hint.is_none() && hint != Hint::None {
-        println!("[ WARNING ] -hint was not given; the performance hint of {} will be {hint:?}.", args.d);
+        println!(
+            "[ WARNING ] -hint was not given; the performance hint of {} will be {hint:?}.",
+            args.engine.d
+        );
     }
-    let config = config(args, hint)?;
+    let settings = Settings::new(args, hint)?;
+    if let Some(path) = &args.dump_config {
+        settings.dump(path)?;
+        println!("[ INFO ] OpenVINO configuration settings were dumped to {}", path.display());
+    }
+    let config = settings.apply(&core);
 
     step(4, "Reading model files");
     println!("[ INFO ] Loading model files");
     let start = Instant::now();
     let mut model = core.read_model(&args.m)?;
-    println!("[ INFO ] Read model took {:.2} ms", ms(start.elapsed()));
+    report.time("Read model", start.elapsed());
     println!("[ INFO ] Original model I/O parameters:");
     print_ports(&model);
 
@@ -150,24 +88,23 @@ fn run(args: &Args) -> Result<()> {
     let mut data = Data::new(&model, args.layout.as_deref(), args.data_shape.as_deref())?;
     let start = Instant::now();
     if data.reshape(&mut model, args.shape.as_deref(), args.b)? {
-        println!("[ INFO ] Reshape model took {:.2} ms", ms(start.elapsed()));
+        report.time("Reshape model", start.elapsed());
     }
     println!("[ INFO ] Model batch size: {}", data.batch_of(&model));
 
     step(6, "Configuring input of the model");
-    if let Some(ty) = args.ip {
-        let settings = InputSettings { element_type: Some(ty), ..InputSettings::default() };
-        let settings = vec![settings; model.parameters().len()];
-        runtime::apply_settings(&mut model, &settings, &[])?;
-    }
+    ports::apply(&mut model, args, &data)?;
     print_ports(&model);
 
     step(7, "Loading the model to the device");
     let start = Instant::now();
-    let compiled = core.compile_model(&model, &args.d, &config)?;
-    println!("[ INFO ] Compile model took {:.2} ms", ms(start.elapsed()));
+    let compiled = core.compile_model(&model, &args.engine.d, &config)?;
+    report.time("Compile model", start.elapsed());
     if args.niter == Some(0) {
         println!("[ INFO ] Model compiled successfully. Skipping inference due to -niter 0.");
+        if args.report_type.is_some() {
+            report.write(args, &report::command_line(std::env::args().skip(1)))?;
+        }
         return Ok(());
     }
 
@@ -188,26 +125,52 @@ fn run(args: &Args) -> Result<()> {
         feed(request, &tensors, i)?;
     }
     let limits = limits(args, api, count);
-    // Tensors of one shape stay in their requests; those that take turns are set for every inference.
-    let refill = compiled.inputs().iter().any(|port| !port.ty.shape.is_fixed());
+    let is_fixed = compiled.inputs().iter().all(|port| port.ty.shape.is_fixed());
+    let inference_only = args.inference_only.unwrap_or(is_fixed);
+    ensure!(
+        !inference_only || tensors.turns() == 1,
+        "-inference_only true: inputs whose tensors take turns are filled before every inference"
+    );
+    for (name, value) in [
+        ("topology", model.name.as_str()),
+        ("target device", &args.engine.d),
+        ("API", if api == Api::Sync { "sync" } else { "async" }),
+        ("inference_only", if inference_only { "True" } else { "False" }),
+        ("precision", "UNSPECIFIED"),
+        ("batch size", &data.batch_of(&model)),
+    ] {
+        report.setup(name, value);
+    }
+    report.setup("number of iterations", limits.iterations.map_or("None".to_owned(), |n| n.to_string()));
+    report.setup("number of parallel infer requests", count);
+    report.setup("duration (ms)", limits.time.map_or(0, |time| time.as_millis()));
+    if let Ok(streams) = compiled.property("NUM_STREAMS") {
+        report.setup(&format!("number of {} streams", args.engine.d), streams);
+    }
 
     step(10, &format!("Measuring performance ({})", plan(api, count, &limits, &compiled)));
     println!(
         "[ INFO ] Benchmarking in {}.",
-        if refill {
-            "full mode (inputs filling are included in measurement loop)"
-        } else {
+        if inference_only {
             "inference only mode (inputs filling are not included in measurement loop)"
+        } else {
+            "full mode (inputs filling are included in measurement loop)"
         }
     );
-    let start = Instant::now();
-    requests[0].infer()?;
-    println!("[ INFO ] First inference took {:.2} ms", ms(start.elapsed()));
+    if args.no_warmup {
+        println!("[ INFO ] Skipping warmup inference due to -no_warmup flag");
+    } else {
+        let start = Instant::now();
+        requests[0].infer()?;
+        report.time("First inference", start.elapsed());
+    }
     let mut work = measure::Work {
-        refill: refill.then_some(&tensors),
+        refill: (!inference_only).then_some(&tensors),
         frames: (0..tensors.turns()).map(|turn| data.batch(&tensors, turn)).collect(),
         limits,
-        counts: args.pc.then(printout::AverageCounts::default),
+        counts: args.counts().then(printout::AverageCounts::default),
+        trace: args.trace.as_ref().map(|_| Trace::default()),
+        rate: Some(args.max_irate).filter(|rate| *rate > 0.0),
     };
     let outcome = match api {
         Api::Sync => measure::one_by_one(&mut requests[0], &mut work)?,
@@ -216,10 +179,51 @@ fn run(args: &Args) -> Result<()> {
 
     step(11, "Dumping statistics report");
     if let Some(counts) = &work.counts {
+        report_layers(args, counts, &requests)?;
+        if let Some(path) = &args.exec_graph_path {
+            graph::write(path, &model, &counts.rows())?;
+            println!("[ INFO ] Executable graph is stored to {}", path.display());
+        }
+    }
+    if let Some((path, trace)) = args.trace.as_ref().zip(work.trace) {
+        println!("[ INFO ] {}", trace.write(path)?);
+    }
+    report.close(&outcome, &compiled, args.latency_percentile);
+    if args.report_type.is_some() {
+        report.write(args, &report::command_line(std::env::args().skip(1)))?;
+    }
+    Ok(())
+}
+
+/// Prints the layers' times and writes the files about them, as the flags ask for.
+fn report_layers(args: &Args, counts: &printout::AverageCounts, requests: &[InferRequest]) -> Result<()> {
+    let rows = counts.rows();
+    let (folder, as_json) = (&args.report_folder, args.json_stats);
+    let mut written = Vec::new();
+    if let Some(order) = args.pcsort {
+        println!("[ INFO ] Performance counts sorted, averages of {} inferences", counts.inferences());
+        let sorted = counters::sorted(&rows, order);
+        println!("{}", counters::sorted_table(&sorted));
+        if args.report_type.is_some() {
+            written.push(counters::write_sorted(folder, as_json, &sorted)?);
+        }
+    } else if args.pc {
         println!("[ INFO ] Performance counts, averages of {} inferences", counts.inferences());
         println!("{counts}");
     }
-    report(&outcome, &compiled);
+    match args.report_type {
+        Some(ReportType::AverageCounters) => {
+            written.push(counters::write_average(folder, as_json, &rows)?);
+        }
+        Some(ReportType::DetailedCounters) => {
+            let last: Vec<_> = requests.iter().map(InferRequest::profile).collect();
+            written.push(counters::write_detailed(folder, as_json, &last)?);
+        }
+        Some(ReportType::NoCounters) | None => {}
+    }
+    for path in written {
+        println!("[ INFO ] Performance counters report is stored to {}", path.display());
+    }
     Ok(())
 }
 
@@ -230,42 +234,6 @@ fn default_hint(args: &Args) -> Hint {
         (true, _) => Hint::None,
         (false, Some(Api::Sync)) => Hint::Latency,
         (false, _) => Hint::Throughput,
-    }
-}
-
-fn config(args: &Args, hint: Hint) -> Result<Config> {
-    let mut config = Config::new();
-    let mut set = |key: &str, value: String| _ = config.insert(key.to_owned(), value);
-    match hint {
-        Hint::Throughput => set("PERFORMANCE_HINT", "THROUGHPUT".into()),
-        Hint::CumulativeThroughput => set("PERFORMANCE_HINT", "CUMULATIVE_THROUGHPUT".into()),
-        Hint::Latency => set("PERFORMANCE_HINT", "LATENCY".into()),
-        Hint::None => {}
-    }
-    if let Some(requests) = args.nireq.filter(|_| hint != Hint::None) {
-        set("PERFORMANCE_HINT_NUM_REQUESTS", requests.to_string());
-    }
-    if let Some(threads) = args.nthreads {
-        set("INFERENCE_NUM_THREADS", threads.to_string());
-    }
-    if let Some(streams) = &args.nstreams {
-        set("NUM_STREAMS", for_device(streams, &args.d, "nstreams")?);
-    }
-    if let Some(precision) = &args.infer_precision {
-        set("INFERENCE_PRECISION_HINT", for_device(precision, &args.d, "infer_precision")?);
-    }
-    if args.pc {
-        set("PERF_COUNT", "YES".into());
-    }
-    Ok(config)
-}
-
-/// The value behind `DEVICE:`, which may be left out.
-fn for_device(text: &str, device: &str, flag: &str) -> Result<String> {
-    match text.split_once(':') {
-        Some((name, value)) if name == device => Ok(value.to_owned()),
-        Some((name, _)) => bail!("-{flag} {text}: the device is {device}, not {name}"),
-        None => Ok(text.to_owned()),
     }
 }
 
@@ -343,22 +311,4 @@ fn print_properties(compiled: &CompiledModel) {
             println!("[ INFO ]   {key}: {value}");
         }
     }
-}
-
-/// The closing lines, as scripts look for them.
-fn report(outcome: &Outcome, compiled: &CompiledModel) {
-    if let Ok(devices) = compiled.property("EXECUTION_DEVICES") {
-        println!("[ INFO ] Execution Devices:['{devices}']");
-    }
-    let latency = outcome.latency();
-    // Two decimals of a millisecond say nothing of an inference that takes a few microseconds.
-    let digits = if latency.average < 1.0 { 4 } else { 2 };
-    println!("[ INFO ] Count:            {} iterations", outcome.latencies.len());
-    println!("[ INFO ] Duration:         {:.2} ms", ms(outcome.total));
-    println!("[ INFO ] Latency:");
-    println!("[ INFO ]    Median:        {:.digits$} ms", latency.median);
-    println!("[ INFO ]    Average:       {:.digits$} ms", latency.average);
-    println!("[ INFO ]    Min:           {:.digits$} ms", latency.min);
-    println!("[ INFO ]    Max:           {:.digits$} ms", latency.max);
-    println!("[ INFO ] Throughput:   {:.2} FPS", outcome.frames as f64 / outcome.total.as_secs_f64());
 }

@@ -1,0 +1,5 @@
+//! Finds objects in images, prints them and draws their boxes.
+
+fn main() -> std::process::ExitCode {
+    samples::object_detection::main()
+}
