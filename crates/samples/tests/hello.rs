@@ -35,3 +35,17 @@ fn hello_classification_names_the_digit() {
         assert!(text.contains(message), "{text}");
     }
 }
+
+#[test]
+fn hello_query_device_lists_devices_and_properties() {
+    let output = Command::new(env!("CARGO_BIN_EXE_hello_query_device")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "[ INFO ] Available devices:\n[ INFO ] CPU: Terroir CPU\n[ INFO ] \tSUPPORTED_PROPERTIES:\n",
+        "[ INFO ] \t\tImmutable: FULL_DEVICE_NAME : Terroir CPU\n",
+        "[ INFO ] \t\tImmutable: RANGE_FOR_STREAMS : 1,",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+}

@@ -48,7 +48,7 @@ fn parse(line: &str) -> Option<Line> {
 #[test]
 fn boxes_are_printed_and_drawn() {
     let folder = tempfile::tempdir().unwrap();
-    let model = detector(folder.path());
+    let model = detector(folder.path(), 20.0);
     let pictures = fixtures("voc/VOC2007/JPEGImages").canonicalize().unwrap();
     let flags = format!("-m {} -i {} -ni 2 -pc", model.display(), pictures.display());
     let text = run(folder.path(), &flags).unwrap();

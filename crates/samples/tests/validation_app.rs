@@ -172,7 +172,7 @@ fn voc(model: &Path, flags: &str) -> Result<String, String> {
 #[test]
 fn detectors_have_the_precision_that_numpy_finds() {
     let folder = tempfile::tempdir().unwrap();
-    let model = detector(folder.path());
+    let model = detector(folder.path(), 127.5);
     let expected = fs::read_to_string(fixtures("voc/expected.txt")).unwrap();
     let (classes, mean) = expected.split_once("mAP\t").unwrap();
     for batch in ["", "-b 1"] {
