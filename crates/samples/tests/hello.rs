@@ -45,6 +45,7 @@ fn hello_query_device_lists_devices_and_properties() {
         "[ INFO ] Available devices:\n[ INFO ] CPU: Terroir CPU\n[ INFO ] \tSUPPORTED_PROPERTIES:\n",
         "[ INFO ] \t\tImmutable: FULL_DEVICE_NAME : Terroir CPU\n",
         "[ INFO ] \t\tImmutable: RANGE_FOR_STREAMS : 1,",
+        "[ INFO ] \t\tMutable: PERF_COUNT : NO\n",
     ] {
         assert!(text.contains(line), "{line} in\n{text}");
     }

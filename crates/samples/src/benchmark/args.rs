@@ -166,11 +166,11 @@ pub(super) enum Order {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(super) enum ReportType {
     #[value(name = "no_counters")]
-    NoCounters,
+    No,
     #[value(name = "average_counters")]
-    AverageCounters,
+    Average,
     #[value(name = "detailed_counters")]
-    DetailedCounters,
+    Detailed,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -190,8 +190,7 @@ fn switch(text: &str) -> Result<bool, String> {
 impl Args {
     /// Whether layers are measured.
     pub(super) fn counts(&self) -> bool {
-        let reported =
-            matches!(self.report_type, Some(ReportType::AverageCounters | ReportType::DetailedCounters));
+        let reported = matches!(self.report_type, Some(ReportType::Average | ReportType::Detailed));
         self.pc || self.pcsort.is_some() || reported || self.trace.is_some() || self.exec_graph_path.is_some()
     }
 }

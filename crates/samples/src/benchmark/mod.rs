@@ -74,7 +74,7 @@ fn run(args: &Args) -> Result<()> {
         settings.dump(path)?;
         println!("[ INFO ] OpenVINO configuration settings were dumped to {}", path.display());
     }
-    let config = settings.apply(&core);
+    let config = settings.apply(&core)?;
 
     step(4, "Reading model files");
     println!("[ INFO ] Loading model files");
@@ -212,14 +212,14 @@ fn report_layers(args: &Args, counts: &printout::AverageCounts, requests: &[Infe
         println!("{counts}");
     }
     match args.report_type {
-        Some(ReportType::AverageCounters) => {
+        Some(ReportType::Average) => {
             written.push(counters::write_average(folder, as_json, &rows)?);
         }
-        Some(ReportType::DetailedCounters) => {
+        Some(ReportType::Detailed) => {
             let last: Vec<_> = requests.iter().map(InferRequest::profile).collect();
             written.push(counters::write_detailed(folder, as_json, &last)?);
         }
-        Some(ReportType::NoCounters) | None => {}
+        Some(ReportType::No) | None => {}
     }
     for path in written {
         println!("[ INFO ] Performance counters report is stored to {}", path.display());

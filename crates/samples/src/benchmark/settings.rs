@@ -71,13 +71,13 @@ impl Settings {
     }
 
     /// Gives the engine the settings of the devices behind the target; the target's own go with the model.
-    pub(super) fn apply(&self, core: &Core) -> Config {
+    pub(super) fn apply(&self, core: &Core) -> Result<Config> {
         for (device, config) in self.by_device.iter().filter(|(device, _)| **device != self.target) {
             for (key, value) in config {
-                core.set_property(device, key, value);
+                core.set_property(device, key, value)?;
             }
         }
-        self.by_device.get(&self.target).cloned().unwrap_or_default()
+        Ok(self.by_device.get(&self.target).cloned().unwrap_or_default())
     }
 
     /// Writes what `-load_config` reads.

@@ -14,15 +14,6 @@ struct Args {
     help: Option<bool>,
 }
 
-/// What can be asked of a device, and not be set.
-const PROPERTIES: [&str; 5] = [
-    "AVAILABLE_DEVICES",
-    "FULL_DEVICE_NAME",
-    "OPTIMIZATION_CAPABILITIES",
-    "RANGE_FOR_ASYNC_INFER_REQUESTS",
-    "RANGE_FOR_STREAMS",
-];
-
 fn main() -> ExitCode {
     argv::main(run)
 }
@@ -33,10 +24,9 @@ fn run(_: &Args) -> Result<()> {
     let core = engine::core();
     for name in core.available_devices() {
         println!("[ INFO ] {name}: {}\n[ INFO ] \tSUPPORTED_PROPERTIES:", core.device(&name)?.description());
-        for key in PROPERTIES {
-            if let Ok(value) = core.property(&name, key) {
-                println!("[ INFO ] \t\tImmutable: {key} : {value}");
-            }
+        for property in core.properties(&name)? {
+            let kind = if property.mutable { "Mutable" } else { "Immutable" };
+            println!("[ INFO ] \t\t{kind}: {} : {}", property.name, property.value);
         }
     }
     Ok(())
