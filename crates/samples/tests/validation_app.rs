@@ -198,7 +198,7 @@ fn what_is_wrong_is_said() {
     fails(digits("-i images/000_0.png"), "expected a folder, or a list as text");
     fails(digits("-i images/labels.txt -d GPU"), "there is no device `GPU`");
     fails(digits("-i images/labels.txt -ppType ResizeCrop -ppSize 7"), "hold no 8x8 to cut out");
-    fails(digits("-i images -t OD"), "--ODa");
+    fails(digits("-i images -t od"), "-t OD needs -ODa");
     fails(digits("-i images/labels.txt -b 0"), "0 is not in");
     let unnamed = run(&fixtures("digits"), "-m openvino/digits_fp32.xml -i images");
     fails(unnamed, "there are no class names");

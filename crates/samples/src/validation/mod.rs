@@ -77,10 +77,10 @@ struct Args {
     #[arg(long = "ODkind", value_enum, value_name = "KIND", default_value = "SSD", ignore_case = true)]
     od_kind: Kind,
     /// The folder with the annotations, .xml files as of Pascal VOC.
-    #[arg(long = "ODa", value_name = "FOLDER", required_if_eq("t", "OD"))]
+    #[arg(long = "ODa", value_name = "FOLDER")]
     od_annotations: Option<PathBuf>,
     /// The classes of the detecting network: lines `name number`.
-    #[arg(long = "ODc", value_name = "FILE", required_if_eq("t", "OD"))]
+    #[arg(long = "ODc", value_name = "FILE")]
     od_classes: Option<PathBuf>,
     /// A folder between -i and the images, such as JPEGImages.
     #[arg(long = "ODsubdir", value_name = "NAME", default_value = "")]
@@ -242,8 +242,11 @@ fn flight<'a>(args: &Args, loaded: &'a Loaded) -> Flight<'a> {
 }
 
 fn detect(args: &Args, core: &Core) -> Result<()> {
-    let annotations = args.od_annotations.as_deref().context("-ODa names the annotations")?;
-    let classes = voc::read_classes(args.od_classes.as_deref().context("-ODc names the classes")?)?;
+    let annotations =
+        args.od_annotations.as_deref().context("-t OD needs -ODa, the folder with the annotations")?;
+    let classes = voc::read_classes(
+        args.od_classes.as_deref().context("-t OD needs -ODc, the file with the classes")?,
+    )?;
     let annotations = voc::read_annotations(annotations, &args.i, &args.od_subdir, &classes)?;
     let mut model = core.read_model(&args.m)?;
     let input = ImageInput::open(&mut model)?;
