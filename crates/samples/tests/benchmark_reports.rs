@@ -172,8 +172,11 @@ fn settings_are_read_and_written() {
     assert!(error.contains("-load_config nothing.json"), "{error}");
 }
 
-/// Complete events of a trace by lane, each lane in order; names of the lanes.
-fn lanes(trace: &Value) -> (BTreeSet<String>, Vec<(u64, f64, f64, String)>) {
+/// A complete event of a trace: its lane, begin, duration and name.
+type Span = (u64, f64, f64, String);
+
+/// The names of a trace's lanes, and its complete events.
+fn lanes(trace: &Value) -> (BTreeSet<String>, Vec<Span>) {
     let events = trace["traceEvents"].as_array().unwrap();
     let threads = events.iter().filter(|e| e["name"] == "thread_name");
     let names = threads.map(|e| e["args"]["name"].as_str().unwrap().to_owned()).collect();
