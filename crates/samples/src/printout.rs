@@ -133,8 +133,17 @@ impl fmt::Display for AverageCounts {
     }
 }
 
-/// A name that fits its column.
+/// A name that fits its column. What HETERO puts before it, `subgraph0: `, stands before the column.
 pub fn short_name(name: &str) -> String {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    let parts = name.split_once(": ");
+    match parts.filter(|(before, _)| before.strip_prefix("subgraph").is_some_and(is_number)) {
+        Some((before, own)) => format!("{before}: {:<30}", cut(own)),
+        None => cut(name),
+    }
+}
+
+fn cut(name: &str) -> String {
     if name.chars().count() < 30 {
         return name.to_owned();
     }
@@ -173,6 +182,15 @@ mod tests {
         assert_eq!(&lines[2][30..39], "EXECUTED ");
         assert!(lines[3].starts_with(&format!("{}... OPTIMIZED_OUT", "n".repeat(26))), "{}", lines[3]);
         assert!(text.ends_with("Total time: 24       microseconds\n"), "{text}");
+    }
+
+    #[test]
+    fn subgraphs_stand_before_the_column() {
+        assert_eq!(short_name("subgraph2: conv"), format!("subgraph2: {:<30}", "conv"));
+        let long = format!("subgraph0: {}", "n".repeat(31));
+        assert_eq!(short_name(&long), format!("subgraph0: {}... ", "n".repeat(26)));
+        assert_eq!(short_name("subgraph: conv"), "subgraph: conv");
+        assert_eq!(short_name("a: b"), "a: b");
     }
 
     #[test]
