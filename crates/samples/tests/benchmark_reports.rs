@@ -149,6 +149,18 @@ fn the_executed_graph_is_a_file() {
 }
 
 #[test]
+fn compiled_models_are_kept_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = || fs::read_dir(folder.path().join("cache")).unwrap().count();
+    run(folder.path(), "-cache_dir cache").unwrap();
+    assert_eq!(entries(), 1);
+    run(folder.path(), "-cdir cache").unwrap();
+    assert_eq!(entries(), 1, "the second run takes the first one's");
+    run(folder.path(), "-cdir cache -nstreams 1").unwrap();
+    assert_eq!(entries(), 2, "other settings compile anew");
+}
+
+#[test]
 fn settings_are_read_and_written() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("in.json"), r#"{"CPU": {"NUM_STREAMS": 2, "INFERENCE_NUM_THREADS": "2"}}"#)
