@@ -30,7 +30,7 @@ pub enum Mode {
 
 /// Classifies images with a network.
 #[derive(Parser, Debug)]
-#[command(version, about, disable_help_flag = true)]
+#[command(version, disable_help_flag = true)]
 struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]

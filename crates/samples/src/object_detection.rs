@@ -19,7 +19,7 @@ use std::{
 
 /// Finds objects in images with an SSD network, and draws them.
 #[derive(Parser, Debug)]
-#[command(name = "object_detection_sample_ssd", version, about, disable_help_flag = true)]
+#[command(name = "object_detection_sample_ssd", version, disable_help_flag = true)]
 struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Measures how fast a network runs on a device.
 #[derive(Parser, Debug)]
-#[command(name = "benchmark_app", version, about, disable_help_flag = true)]
+#[command(name = "benchmark_app", version, disable_help_flag = true)]
 pub(super) struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]

@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Classifies one image.
 #[derive(Parser, Debug)]
-#[command(version, about, disable_help_flag = true)]
+#[command(version, disable_help_flag = true)]
 struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 /// Lists the devices with their properties.
 #[derive(Parser, Debug)]
-#[command(version, about, disable_help_flag = true)]
+#[command(version, disable_help_flag = true)]
 struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]

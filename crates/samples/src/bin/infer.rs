@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Runs a network on tensors from NumPy files.
 #[derive(Parser, Debug)]
-#[command(version, about, disable_help_flag = true)]
+#[command(version, disable_help_flag = true)]
 struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]

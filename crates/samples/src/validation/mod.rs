@@ -30,7 +30,7 @@ use std::{
 
 /// Measures how accurate a network is.
 #[derive(Parser, Debug)]
-#[command(name = "validation_app", version, about, disable_help_flag = true)]
+#[command(name = "validation_app", version, disable_help_flag = true)]
 struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]
