@@ -3,7 +3,7 @@
 use crate::{
     compile,
     config::{Settings, processors},
-    export::{self, ExportError, Imported},
+    export::{self, ExportError},
     isa::Isa,
     plan::Plans,
     request::Request,
@@ -76,8 +76,8 @@ impl Device for CpuDevice {
         host: &Arc<dyn Host>,
     ) -> DeviceResult<Arc<dyn CompiledModel>> {
         let settings = Settings::parse(config)?;
-        let Imported { model, shelf } = export::read(&from, &host.extensions()).map_err(refused)?;
-        Ok(Arc::new(Compiled::new(model, &Arc::new(shelf), settings)?))
+        let make = |model, shelf| Compiled::new(model, &shelf, settings);
+        Ok(Arc::new(export::read(&from, &host.extensions(), make)?))
     }
 
     fn properties(&self) -> Vec<Property> {
@@ -98,10 +98,6 @@ impl Device for CpuDevice {
             .extend([Property::setting("PERFORMANCE_HINT", "LATENCY"), Property::setting("DEVICE_ID", "0")]);
         properties
     }
-}
-
-fn refused(error: ExportError) -> DeviceError {
-    DeviceError::Failed { device: "CPU".to_owned(), message: error.to_string() }
 }
 
 /// A model on the CPU.
@@ -162,13 +158,12 @@ impl CompiledModel for Compiled {
 
     fn export(&self, to: &mut dyn Write) -> DeviceResult<()> {
         // Packed anew for the model as it will be read back, since forms go by the numbers of its nodes.
-        let (xml, weights) = ir::to_ir(&self.model).map_err(|error| refused(error.into()))?;
-        let weights = weights.to_bytes();
-        let mut model = ir::read_ir_from(&xml, weights.clone()).map_err(|error| refused(error.into()))?;
+        let (xml, weights) = ir::to_ir(&self.model).map_err(ExportError::from)?;
+        let mut model = ir::read_ir_from(&xml, weights.to_bytes()).map_err(ExportError::from)?;
         Extensions::of_model(&self.model).attach(&mut model)?;
         let shelf = Arc::default();
         // Without known shapes there is no plan, and no form yet.
         let _plan = compile::lower(&model, &self.settings, &shelf)?;
-        export::write(&xml, &weights, &shelf.views(), to).map_err(refused)
+        Ok(export::write(&xml, &weights, &shelf.views(), to)?)
     }
 }

@@ -5,21 +5,27 @@
 //! |---|---|
 //! | magic, version, instruction set | who wrote it: another version or instruction set is refused |
 //! | head: length, checksum | the tables below |
-//! | IR | the text of the `.xml`; place and checksum of the `.bin` |
+//! | IR | the text of the `.xml`; place of the `.bin`, and of every constant in it, with its checksum |
 //! | forms | node and output, scale, form, place, checksum of each |
 //! | data | every part starts at a multiple of 64 bytes |
 //!
-//! All numbers are little endian; checksums are CRC-32C.
+//! All numbers are little endian; checksums are CRC-32C. Nothing is used unverified: forms and what plans read of the
+//! constants at once, a constant of which only forms are needed when it is packed after all.
 
 use crate::{
     isa::Isa,
     weights::{Key, Shelf},
 };
-use ir::{ALIGNMENT, Bytes, Model, extension::Extensions};
+use ir::{
+    ALIGNMENT, Bytes, Model, NodeId, Op, Weights,
+    device::{DeviceError, DeviceResult},
+    extension::Extensions,
+};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io::{self, Write},
     ops::Range,
+    sync::Arc,
 };
 use thiserror::Error;
 
@@ -45,22 +51,12 @@ pub(crate) enum ExportError {
     #[error(transparent)]
     Write(#[from] ir::WriteError),
     #[error(transparent)]
-    Model(#[from] ir::ModelError),
-    #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// Version and instruction set: forms of weights are theirs.
 fn build() -> String {
     format!("Terroir CPU {} for {}", env!("CARGO_PKG_VERSION"), Isa::best().name())
-}
-
-/// A model that was read back.
-pub(crate) struct Imported {
-    /// The model.
-    pub(crate) model: Model,
-    /// Its weights, packed.
-    pub(crate) shelf: Shelf,
 }
 
 /// Where a part lies, from the start of the data.
@@ -137,22 +133,24 @@ impl<'a> Rows<'a> {
 /// Writes a model and the forms of its weights, whose nodes are numbered as [`read`] will find them.
 pub(crate) fn write(
     xml: &str,
-    weights: &Bytes,
+    weights: &Weights,
     forms: &[(Key, Bytes)],
     to: &mut dyn Write,
 ) -> Result<(), ExportError> {
     let mut layout = Layout::default();
     let mut head = Table::default();
     head.text(xml);
-    let mut parts = vec![(layout.add(weights.len() as u64, crc32c::crc32c(weights)), &weights[..])];
-    head.part(parts[0].0);
+    let bin = layout.add(weights.len(), 0);
+    head.part(bin);
+    head.number(weights.chunks().count() as u64);
+    for (offset, bytes) in weights.chunks() {
+        head.part(Part { offset, len: bytes.len() as u64, crc: crc32c::crc32c(bytes) });
+    }
     head.number(forms.len() as u64);
     for (key, bytes) in forms {
-        let part = layout.add(bytes.len() as u64, crc32c::crc32c(bytes));
         [key.node as u64, key.output as u64, key.scale].into_iter().for_each(|number| head.number(number));
         head.text(&key.form);
-        head.part(part);
-        parts.push((part, bytes));
+        head.part(layout.add(bytes.len() as u64, crc32c::crc32c(bytes)));
     }
 
     let mut start = Table(MAGIC.to_vec());
@@ -163,103 +161,141 @@ pub(crate) fn write(
     to.write_all(&head.0)?;
     let pad = |at: u64| [0; ALIGNMENT][..(at.next_multiple_of(ALIGNMENT as u64) - at) as usize].to_vec();
     to.write_all(&pad((start.0.len() + head.0.len()) as u64))?;
-    for (part, bytes) in parts {
+    weights.write_to(&mut *to)?;
+    to.write_all(&pad(weights.len()))?;
+    for (_, bytes) in forms {
         to.write_all(bytes)?;
-        to.write_all(&pad(part.offset + part.len))?;
+        to.write_all(&pad(bytes.len() as u64))?;
     }
     Ok(to.flush()?)
 }
 
-/// Reads what [`write()`] wrote, and verifies every byte.
-pub(crate) fn read(from: &Bytes, extensions: &Extensions) -> Result<Imported, ExportError> {
+/// Constants as they lie in the file, and their checksums.
+pub(crate) struct Originals {
+    bin: Bytes,
+    /// By their offsets: length and checksum.
+    chunks: BTreeMap<usize, (usize, u32)>,
+}
+
+impl Originals {
+    /// Where `bytes` begin in the `.bin`, if they are of it.
+    fn offset(&self, bytes: &[u8]) -> Option<usize> {
+        let offset = (bytes.as_ptr() as usize).checked_sub(self.bin.as_ptr() as usize)?;
+        (!bytes.is_empty() && offset < self.bin.len()).then_some(offset)
+    }
+
+    /// False when these bytes are a constant's that is damaged.
+    pub(crate) fn intact(&self, bytes: &[u8]) -> bool {
+        let chunk = self.offset(bytes).and_then(|offset| self.chunks.get_key_value(&offset));
+        chunk.is_none_or(|(offset, (len, crc))| crc32c::crc32c(&self.bin[*offset..][..*len]) == *crc)
+    }
+
+    /// The places of constants that plans read themselves: not those of which they only want forms that are there.
+    fn read_by_plans(&self, model: &Model, forms: &HashMap<Key, Bytes>) -> BTreeSet<usize> {
+        let packed: HashSet<usize> = forms.keys().map(|key| key.node).collect();
+        let only_user = |id: NodeId| {
+            let mut users = model.users_of(id);
+            users.next().filter(|_| users.next().is_none()).map(|(user, _)| user)
+        };
+        let is_packed = |id: NodeId| {
+            let user = only_user(id)?;
+            let widened = matches!(model.node(user).op, Op::Convert(_)) && only_user(user).is_some();
+            Some(packed.contains(&id.index()) || widened && packed.contains(&user.index()))
+        };
+        let others = model.nodes().filter(|(id, _)| is_packed(*id) != Some(true));
+        others.filter_map(|(_, node)| self.offset(node.constant()?.bytes())).collect()
+    }
+}
+
+/// A part that is to be verified.
+struct Claim {
+    what: String,
+    range: Range<usize>,
+    crc: u32,
+}
+
+/// Reads what [`write()`] wrote and makes something of the model and its packed weights, verifying the bytes meanwhile.
+pub(crate) fn read<T>(
+    from: &Bytes,
+    extensions: &Extensions,
+    make: impl FnOnce(Model, Arc<Shelf>) -> DeviceResult<T>,
+) -> DeviceResult<T> {
     let mut start = Rows(from);
     if start.bytes(MAGIC.len()).ok() != Some(MAGIC) {
-        return Err(ExportError::Foreign);
+        return Err(ExportError::Foreign.into());
     }
     let (found, expected) = (start.text()?.to_owned(), build());
     if found != expected {
-        return Err(ExportError::Build { found, expected });
+        return Err(ExportError::Build { found, expected }.into());
     }
     let (len, crc) = (start.number()?, start.number()?);
     if len > LONGEST_HEAD {
-        return Err(ExportError::Table("it is longer than any"));
+        return Err(ExportError::Table("it is longer than any").into());
     }
     let at = from.len() - start.0.len();
     let head = start.bytes(len as usize)?;
     if u64::from(crc32c::crc32c(head)) != crc {
-        return Err(ExportError::Damaged { what: "the table".to_owned(), at: at as u64 });
+        return Err(ExportError::Damaged { what: "the table".to_owned(), at: at as u64 }.into());
     }
     let data = (at + head.len()).next_multiple_of(ALIGNMENT);
-    let range = |part: &Part| -> Result<Range<usize>, ExportError> {
-        let end = part.offset.checked_add(part.len).and_then(|end| end.checked_add(data as u64));
-        let end = end.ok_or(ExportError::Table("a place beyond all files"))?;
-        if end > from.len() as u64 {
-            return Err(ExportError::Short { what: "the data", found: from.len() as u64, expected: end });
-        }
-        Ok((end - part.len) as usize..end as usize)
-    };
     let mut rows = Rows(head);
     let xml = rows.text()?;
-    let weights = rows.part()?;
-    let weights_range = range(&weights)?;
-    let mut places = vec![("the weights".to_owned(), weights.crc, weights_range.clone())];
-    let mut forms = HashMap::new();
+    let bin = range(&rows.part()?, data, from.len())?;
+    let mut chunks = BTreeMap::new();
+    for _ in 0..rows.number()? {
+        let part = rows.part()?;
+        let chunk = range(&part, 0, bin.len())?;
+        chunks.insert(chunk.start, (chunk.len(), part.crc));
+    }
+    let (mut claims, mut forms) = (Vec::new(), HashMap::new());
     for _ in 0..rows.number()? {
         let (node, output, scale) = (rows.size()?, rows.size()?, rows.number()?);
         let key = Key { node, output, scale, form: rows.text()?.to_owned() };
         let part = rows.part()?;
-        let range = range(&part)?;
-        places.push((format!("form `{}` of node {node}", key.form), part.crc, range.clone()));
+        let range = range(&part, data, from.len())?;
+        let what = format!("form `{}` of node {node}", key.form);
+        claims.push(Claim { what, range: range.clone(), crc: part.crc });
         forms.insert(key, from.slice(range));
     }
-    // Reading every byte takes most of the time, so all processors share it; the IR is read meanwhile.
-    let weights = from.slice(weights_range);
-    let (model, verified) = std::thread::scope(|scope| {
-        let model = scope.spawn(|| {
-            let mut model = ir::read_ir_from(xml, weights)?;
-            extensions.attach(&mut model)?;
-            Ok::<_, ExportError>(model)
-        });
-        let verified = verify(from, &places);
-        (model.join(), verified)
-    });
-    verified?;
-    let model = model.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    Ok(Imported { shelf: Shelf::stored(forms), model })
+    let originals = Originals { bin: from.slice(bin.clone()), chunks };
+    std::thread::scope(|scope| {
+        let verified = scope.spawn(|| verify(from, &claims));
+        let mut model = ir::read_ir_from(xml, originals.bin.clone()).map_err(ExportError::from)?;
+        extensions.attach(&mut model)?;
+        for offset in originals.read_by_plans(&model, &forms) {
+            if !originals.intact(&originals.bin[offset..]) {
+                let at = (bin.start + offset) as u64;
+                return Err(ExportError::Damaged { what: "a constant".to_owned(), at }.into());
+            }
+        }
+        let made = make(model, Arc::new(Shelf::stored(forms, originals)));
+        verified.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        made
+    })
 }
 
-/// Bytes that one processor verifies at a time.
-const SPAN: usize = 4 << 20;
-
-/// Compares the checksums of all places.
-fn verify(from: &[u8], places: &[(String, u32, Range<usize>)]) -> Result<(), ExportError> {
-    let spans: Vec<(usize, Range<usize>)> = places
-        .iter()
-        .enumerate()
-        .flat_map(|(i, (_, _, range))| {
-            let starts = range.clone().step_by(SPAN);
-            starts.map(move |start| (i, start..range.end.min(start + SPAN)))
-        })
-        .collect();
-    let threads = crate::config::processors().min(spans.len()).max(1);
-    let share = |thread: usize| {
-        let own = spans.iter().skip(thread).step_by(threads);
-        own.map(|(_, range)| crc32c::crc32c(&from[range.clone()])).collect::<Vec<u32>>()
-    };
-    let sums: Vec<Vec<u32>> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || share(thread))).collect();
-        let own = share(0);
-        let others = others.into_iter().map(|o| o.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
-        std::iter::once(own).chain(others).collect()
-    });
-    let mut whole = vec![0u32; places.len()];
-    for (i, (place, range)) in spans.iter().enumerate() {
-        whole[*place] = crc32c::crc32c_combine(whole[*place], sums[i % threads][i / threads], range.len());
+/// Where a part lies in `len` bytes.
+fn range(part: &Part, start: usize, len: usize) -> Result<Range<usize>, ExportError> {
+    let end = part.offset.checked_add(part.len).and_then(|end| end.checked_add(start as u64));
+    let end = end.ok_or(ExportError::Table("a place beyond all files"))?;
+    if end > len as u64 {
+        return Err(ExportError::Short { what: "the data", found: len as u64, expected: end });
     }
-    for ((what, crc, range), sum) in places.iter().zip(whole) {
-        if sum != *crc {
+    Ok((end - part.len) as usize..end as usize)
+}
+
+/// Compares checksums.
+fn verify(from: &[u8], claims: &[Claim]) -> Result<(), ExportError> {
+    for Claim { what, range, crc } in claims {
+        if crc32c::crc32c(&from[range.clone()]) != *crc {
             return Err(ExportError::Damaged { what: what.clone(), at: range.start as u64 });
         }
     }
     Ok(())
+}
+
+impl From<ExportError> for DeviceError {
+    fn from(error: ExportError) -> Self {
+        Self::Failed { device: "CPU".to_owned(), message: error.to_string() }
+    }
 }

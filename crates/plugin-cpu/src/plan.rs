@@ -342,7 +342,9 @@ impl Plans {
     /// Lowers the model as far as its shapes are known.
     pub(crate) fn new(model: &Model, settings: Settings, shelf: &Arc<Shelf>) -> DeviceResult<Self> {
         model.topological_order()?;
-        Ok(match compile::lower(model, &settings, shelf)? {
+        let plan = compile::lower(model, &settings, shelf)?;
+        shelf.check()?;
+        Ok(match plan {
             Some(plan) => Self::Fixed(Arc::new(plan)),
             None => {
                 let budget = weights_of(model) / 2 * 3 + SPARE;
@@ -376,6 +378,7 @@ impl Plans {
                 }
                 model.infer()?;
                 let plan = compile::lower(&model, settings, shelf)?.map(Arc::new);
+                shelf.check()?;
                 (shapes.iter().map(|shape| shape.to_vec()).collect(), plan)
             }
         };

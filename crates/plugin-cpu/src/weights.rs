@@ -3,15 +3,24 @@
 //! Packed weights outlive the kernel that asked for them: another plan of the same model, made for other input
 //! shapes, finds them on the [`Shelf`] and reads nothing from the file.
 
-use crate::memory::{Packed, Region};
+use crate::{
+    export::Originals,
+    memory::{Packed, Region},
+};
 use half::{f16, slice::HalfFloatSliceExt};
-use ir::{Bytes, ElementType, Port, Tensor};
+use ir::{
+    Bytes, ElementType, Port, Tensor,
+    device::{DeviceError, DeviceResult},
+};
 use std::{
     any::Any,
     borrow::Cow,
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// What tells packed weights apart: the constant by its node's number and output, what it was multiplied by, the form.
@@ -37,6 +46,10 @@ pub(crate) struct Shelf {
     forms: Mutex<HashMap<Key, Form>>,
     /// Those that were packed in an earlier life.
     stored: HashMap<Key, Bytes>,
+    /// The constants that those were packed from.
+    originals: Option<Originals>,
+    /// A constant had to be packed after all, and it is damaged.
+    damaged: AtomicBool,
 }
 
 /// Packed weights as bytes.
@@ -50,8 +63,19 @@ impl<T: bytemuck::Pod> AsRef<[u8]> for View<T> {
 
 impl Shelf {
     /// A shelf with weights that were packed before.
-    pub(crate) fn stored(stored: HashMap<Key, Bytes>) -> Self {
-        Self { forms: Mutex::default(), stored }
+    pub(crate) fn stored(stored: HashMap<Key, Bytes>, originals: Originals) -> Self {
+        Self { stored, originals: Some(originals), ..Self::default() }
+    }
+
+    /// Fails if damaged constants have been packed.
+    pub(crate) fn check(&self) -> DeviceResult<()> {
+        if self.damaged.load(Ordering::Relaxed) {
+            return Err(DeviceError::Failed {
+                device: "CPU".to_owned(),
+                message: "the imported model is damaged: the checksum of a constant differs".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// All that some plan holds, to be stored; in an order that is always the same.
@@ -131,6 +155,12 @@ impl Weights {
             packed
         };
         let Some((shelf, port)) = &self.shelf else { return fresh() };
+        let fresh = || {
+            if shelf.originals.as_ref().is_some_and(|originals| !originals.intact(self.tensor.bytes())) {
+                shelf.damaged.store(true, Ordering::Relaxed);
+            }
+            fresh()
+        };
         let mut hasher = DefaultHasher::new();
         if let Some((scale, run)) = &self.scale {
             run.hash(&mut hasher);
@@ -280,7 +310,7 @@ mod tests {
         let stored: HashMap<Key, Bytes> = shelf.views().into_iter().collect();
         drop((one, again));
         assert_eq!(shelf.bytes(), 0);
-        let shelf = Arc::new(Shelf::stored(stored));
+        let shelf = Arc::new(Shelf { stored, ..Shelf::default() });
         let weights = Weights { shelf: Some((shelf.clone(), port.into())), ..weights };
         let again = weights.packed("as it is", |_| -> Packed<f32> { panic!("it is stored") });
         assert_eq!(**again, [1.0, 2.0, 3.0, 4.0]);
