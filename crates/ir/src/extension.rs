@@ -203,7 +203,7 @@ mod tests {
     fn an_extension_infers_and_computes() {
         let mut model = model("3");
         let x = Tensor::from_slice(&[2], &[1.0f32, -2.0]).unwrap();
-        let unknown = evaluate(&model, &[x.clone()]).unwrap_err().to_string();
+        let unknown = evaluate(&model, std::slice::from_ref(&x)).unwrap_err().to_string();
         assert!(unknown.contains("`y`") && unknown.contains("extension"), "{unknown}");
         let all = extensions(false);
         assert!(all.concern(&model));
