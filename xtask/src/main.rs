@@ -18,6 +18,7 @@ const HELP: &str = "cargo xtask <command>
   demo               converts the digits checkpoint to FP16, classifies the committed images, shows accuracy and counters
   test [ARGS..]      all tests; ARGS go to cargo test
   tidy               the rules of the house that a program can check
+  header             writes crates/plugin-abi/include/terroir_plugin.h from its source; a test compares them
   ci                 what .ci/run runs: formatting, clippy, tidy, tests, documentation, demo, corpus
   corpus [FOLDER]    converts and runs every case of a corpus folder (default ../shared/corpus)
   zoo [NAME..]       builds the Keras networks with TensorFlow and the classics of Caffe, with OpenCV's answers, into
@@ -50,6 +51,9 @@ fn run() -> Result<()> {
         "demo" => demo::run(),
         "test" => cargo(["test", "--workspace"]).args(rest).run(),
         "tidy" => tidy::run(),
+        "header" => cargo(["test", "--quiet", "--package", "plugin-abi", "--test", "header"])
+            .env("TERROIR_WRITE_HEADER", "1")
+            .run(),
         "ci" => ci::run(),
         "corpus" => ci::corpus(rest.first().map(String::as_str)),
         "zoo" => zoo::run(&rest),

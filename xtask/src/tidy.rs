@@ -9,8 +9,8 @@ use std::{
 
 /// What library crates may take from the workspace, where that is more than `ir`.
 const MORE_DEPENDENCIES: &[(&str, &[&str])] = &[("runtime", &["ir", "plugin-abi"]), ("ir", &[])];
-/// Those that put the crates together.
-const COMPOSERS: &[&str] = &["mo", "samples", "xtask", "benches"];
+/// Those that put the crates together: the programs, and devices as shared libraries.
+const COMPOSERS: &[&str] = &["mo", "samples", "xtask", "benches", "terroir-cpu-plugin"];
 /// Where `unsafe` may stand: the kernels, the mapping of files, an allocator that counts, the loops that measure the
 /// machine.
 const UNSAFE: &[&str] = &[

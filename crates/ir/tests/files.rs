@@ -543,7 +543,7 @@ mod mutated {
             mutate(&mut text, &text_changes);
             mutate(&mut bin, &bin_changes);
             if let Ok(text) = String::from_utf8(text)
-                && let Ok(model) = read_ir_from(&text, bin.into())
+                && let Ok(model) = read_ir_from(&text, Bytes::from(bin))
             {
                 // What can be read can be written, and says the same.
                 let (text, weights) = to_ir(&model).unwrap();

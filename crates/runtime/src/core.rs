@@ -1,9 +1,10 @@
 //! The engine: devices by name, and models loaded on them.
 
 use crate::{
-    CompiledModel,
+    CompiledModel, Error,
     cache::{self, CACHE_DIR, Entry},
     error::Result,
+    plugins::read_plugins,
 };
 use ir::{
     Bytes, Model,
@@ -28,11 +29,37 @@ pub struct Core {
 
 #[derive(Default)]
 struct Inner {
-    devices: Mutex<BTreeMap<String, Arc<dyn Device>>>,
+    devices: Mutex<BTreeMap<String, Arc<Registered>>>,
     /// Settings for every model that is compiled for a device, by the device's name.
     config: Mutex<HashMap<String, Config>>,
     shared: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
     extensions: Mutex<Extensions>,
+}
+
+/// A device, or the library that it will be loaded from.
+enum Registered {
+    Ready(Arc<dyn Device>),
+    /// Locked while it is loaded, so that this happens once.
+    Library(PathBuf, Mutex<Option<Arc<dyn Device>>>),
+}
+
+impl Registered {
+    /// The device, loaded if it is not yet.
+    fn device(&self, name: &str) -> Result<Arc<dyn Device>> {
+        match self {
+            Self::Ready(device) => Ok(device.clone()),
+            Self::Library(path, loaded) => {
+                let mut loaded = lock(loaded);
+                if let Some(device) = &*loaded {
+                    return Ok(device.clone());
+                }
+                let device = plugin_abi::load_device(path, name)
+                    .map_err(|source| Error::Plugin { device: name.to_owned(), source })?;
+                *loaded = Some(device.clone());
+                Ok(device)
+            }
+        }
+    }
 }
 
 /// A lock that a panicking thread left behind still guards whole values: every use below is one map operation.
@@ -71,7 +98,16 @@ impl Core {
 
     /// Adds a device under its own name; one of the same name is replaced.
     pub fn register(&self, device: Arc<dyn Device>) {
-        lock(&self.inner.devices).insert(device.name().to_owned(), device);
+        lock(&self.inner.devices).insert(device.name().to_owned(), Arc::new(Registered::Ready(device)));
+    }
+
+    /// Adds the devices that a `plugins.json`, or the one of a folder, names; those of the same names are replaced.
+    /// Their libraries are loaded when they are first used. See [`crate::find_plugins`].
+    pub fn add_plugins(&self, list: impl AsRef<Path>) -> Result<()> {
+        let found = read_plugins(list.as_ref())?;
+        let entry = |path| Arc::new(Registered::Library(path, Mutex::new(None)));
+        lock(&self.inner.devices).extend(found.into_iter().map(|(name, path)| (name, entry(path))));
+        Ok(())
     }
 
     /// The names of the devices.
@@ -81,7 +117,7 @@ impl Core {
 
     /// A device by name.
     pub fn device(&self, name: &str) -> Result<Arc<dyn Device>> {
-        Ok(self.inner.device(name)?)
+        self.inner.find(name)
     }
 
     /// Gives custom layers of a type their meaning, for all models that are read or loaded from now on.
@@ -230,16 +266,28 @@ fn cache_dir(mut config: Config) -> (Option<PathBuf>, Config) {
     (folder.map(PathBuf::from), config)
 }
 
+impl Inner {
+    fn find(&self, name: &str) -> Result<Arc<dyn Device>> {
+        let entry = {
+            let devices = lock(&self.devices);
+            devices.get(name).cloned().ok_or_else(|| DeviceError::NoSuchDevice {
+                name: name.to_owned(),
+                available: devices.keys().cloned().collect(),
+            })?
+        };
+        entry.device(name)
+    }
+}
+
 impl Host for Inner {
     fn extensions(&self) -> Extensions {
         lock(&self.extensions).clone()
     }
 
     fn device(&self, name: &str) -> DeviceResult<Arc<dyn Device>> {
-        let devices = lock(&self.devices);
-        devices.get(name).cloned().ok_or_else(|| DeviceError::NoSuchDevice {
-            name: name.to_owned(),
-            available: devices.keys().cloned().collect(),
+        self.find(name).map_err(|error| match error {
+            Error::Device(error) => error,
+            other => DeviceError::Failed { device: name.to_owned(), message: other.to_string() },
         })
     }
 

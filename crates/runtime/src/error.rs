@@ -36,6 +36,22 @@ pub enum Error {
         /// How many there are.
         count: usize,
     },
+    /// The list of plugins can't be used.
+    #[error("{}: {reason}", path.display())]
+    PluginList {
+        /// The list.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A device's library can't be used.
+    #[error("the device `{device}` cannot be loaded: {source}")]
+    Plugin {
+        /// The device.
+        device: String,
+        /// Why.
+        source: plugin_abi::LoadError,
+    },
     /// The request was asked for the result of an inference that was never started.
     #[error("no inference was started: call `start_async` first")]
     NotStarted,

@@ -24,6 +24,7 @@ mod cache;
 mod compiled;
 mod core;
 mod error;
+mod plugins;
 mod preprocess;
 mod request;
 
@@ -31,5 +32,7 @@ pub use crate::core::Core;
 pub use compiled::CompiledModel;
 pub use error::Error;
 pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow, Property, Span};
+pub use plugin_abi::LoadError;
+pub use plugins::{PLUGINS_FILE, PLUGINS_VARIABLE, find_plugins};
 pub use preprocess::{InputSettings, OutputSettings, apply_settings};
 pub use request::{Finished, InferRequest, Status};

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
-use runtime::Core;
+use runtime::{Core, find_plugins};
 use std::{path::PathBuf, sync::Arc};
 
 /// The version of the engine's interface, as the samples print it.
@@ -25,7 +25,7 @@ pub struct EngineArgs {
     /// A shared library with custom layers.
     #[arg(short, long = "extensions", value_name = "PATH")]
     pub l: Option<PathBuf>,
-    /// A folder with device plugins.
+    /// A folder with device plugins: its plugins.json names them.
     #[arg(long, value_name = "PATH")]
     pub pp: Option<PathBuf>,
 }
@@ -36,10 +36,11 @@ impl EngineArgs {
         if let Some(path) = &self.l {
             bail!("-l {}: this version loads no custom layers from shared libraries", path.display());
         }
-        if let Some(folder) = &self.pp {
-            println!("[ WARNING ] -pp {}: the devices of this build are linked in", folder.display());
+        let core = core();
+        if let Some(list) = find_plugins(self.pp.as_deref()) {
+            core.add_plugins(list)?;
         }
-        Ok(core())
+        Ok(core)
     }
 
     /// The devices that take part, each with what it says it is: for `HETERO:FPGA,CPU` three.

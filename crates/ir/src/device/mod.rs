@@ -15,7 +15,7 @@ pub use error::{DeviceError, DeviceResult};
 pub use port::{PortIndex, PortInfo};
 pub use profile::{LayerStatus, ProfileRow, Span};
 pub use property::{PROPERTIES, Property, PropertyInfo, ValueKind, todays_settings};
-pub use tensor::{HostTensor, Memory, ReadGuard, WriteGuard};
+pub use tensor::{HostTensor, Memory, OwnedReadGuard, OwnedWriteGuard, ReadGuard, WriteGuard};
 
 /// Settings by key, as users give them: `NUM_STREAMS=2`.
 pub type Config = BTreeMap<String, String>;

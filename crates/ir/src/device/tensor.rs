@@ -2,10 +2,13 @@
 
 use super::{DeviceError, DeviceResult, strides};
 use crate::{AlignedBytes, Element, ElementType, Tensor, TensorError, aligned_zeros, element_count};
+use parking_lot::{
+    ArcRwLockReadGuard, ArcRwLockWriteGuard, RawRwLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::{
     fmt,
     ops::{Deref, DerefMut, Range},
-    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError},
+    sync::Arc,
 };
 
 /// Memory that a tensor can lie in: the engine's own, or the caller's.
@@ -177,22 +180,26 @@ impl HostTensor {
 
     /// The bytes from the first element to the end of the last, gaps included, to read.
     pub fn read_span(&self) -> DeviceResult<ReadGuard<'_>> {
-        let guard = match self.memory.try_read() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(busy()),
-        };
+        let guard = self.memory.try_read().ok_or_else(busy)?;
         Ok(ReadGuard { guard, span: self.span.clone() })
     }
 
     /// The bytes from the first element to the end of the last, gaps included, to write.
     pub fn write_span(&self) -> DeviceResult<WriteGuard<'_>> {
-        let guard = match self.memory.try_write() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(busy()),
-        };
+        let guard = self.memory.try_write().ok_or_else(busy)?;
         Ok(WriteGuard { guard, span: self.span.clone() })
+    }
+
+    /// The same as [`HostTensor::read_span`], for as long as an inference runs that this thread doesn't wait for.
+    pub fn read_span_owned(&self) -> DeviceResult<OwnedReadGuard> {
+        let guard = self.memory.try_read_arc().ok_or_else(busy)?;
+        Ok(OwnedReadGuard { guard, span: self.span.clone() })
+    }
+
+    /// The same as [`HostTensor::write_span`], for as long as an inference runs that this thread doesn't wait for.
+    pub fn write_span_owned(&self) -> DeviceResult<OwnedWriteGuard> {
+        let guard = self.memory.try_write_arc().ok_or_else(busy)?;
+        Ok(OwnedWriteGuard { guard, span: self.span.clone() })
     }
 
     fn check_dense(&self) -> DeviceResult<()> {
@@ -318,6 +325,38 @@ impl DerefMut for WriteGuard<'_> {
     }
 }
 
+/// The bytes of a [`HostTensor`], held for reading; keeps the memory, and may go to another thread.
+pub struct OwnedReadGuard {
+    guard: ArcRwLockReadGuard<RawRwLock, dyn Memory>,
+    span: Range<usize>,
+}
+
+impl Deref for OwnedReadGuard {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &(*self.guard).as_ref()[self.span.clone()]
+    }
+}
+
+/// The bytes of a [`HostTensor`], held for writing; keeps the memory, and may go to another thread.
+pub struct OwnedWriteGuard {
+    guard: ArcRwLockWriteGuard<RawRwLock, dyn Memory>,
+    span: Range<usize>,
+}
+
+impl Deref for OwnedWriteGuard {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &(*self.guard).as_ref()[self.span.clone()]
+    }
+}
+
+impl DerefMut for OwnedWriteGuard {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut (*self.guard).as_mut()[self.span.clone()]
+    }
+}
+
 fn busy() -> DeviceError {
     DeviceError::Busy("the tensor".to_owned())
 }
@@ -338,7 +377,16 @@ mod tests {
         drop(held);
         assert!(given.write().is_ok());
         assert!(HostTensor::new(ElementType::F32, vec![3], vec![0u8; 11]).is_err());
+        // An owned guard outlives its tensor, and may be let go elsewhere.
+        let held = given.write_span_owned().unwrap();
+        drop(given);
+        assert!(matches!(mine.read(), Err(DeviceError::Busy(_))));
+        std::thread::spawn(move || drop(held)).join().unwrap();
+        let held = mine.read_span_owned().unwrap();
+        assert!(mine.read().is_ok() && mine.write().is_err());
+        assert_eq!(held[..4], 5.0f32.to_le_bytes());
     }
+
     #[test]
     fn a_region_shares_the_memory_and_is_never_read_as_if_it_were_dense() {
         let image = HostTensor::from_vec(&[4, 5], (0..20u8).collect()).unwrap();

@@ -211,7 +211,7 @@ pub enum ReadErrorKind {
         /// Bytes of the constant.
         size: u64,
         /// Bytes that there are.
-        available: usize,
+        available: u64,
     },
     /// A constant's size does not fit its type and shape.
     #[error(transparent)]

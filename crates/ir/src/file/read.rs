@@ -1,6 +1,6 @@
 //! From IR text and weights to a model.
 
-use super::{LAYOUT, ReadError, ReadErrorKind as Kind, escape_step, split_names};
+use super::{LAYOUT, ReadError, ReadErrorKind as Kind, Weights, escape_step, split_names};
 use crate::{
     Dim, ElementType, Layout, Model, NodeId, Op, PartialShape, Port, RtAttribute, RtInfo, Tensor,
     attribute::{self, Attribute},
@@ -35,21 +35,22 @@ pub fn read_ir(xml: impl AsRef<Path>) -> Result<Model, ReadError> {
     })?;
     let bin = xml.with_extension("bin");
     let weights = match map_file(&bin) {
-        Ok(bytes) => Store::Bytes(bytes),
+        Ok(bytes) => Store::Weights(bytes.into()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Store::Missing(bin),
         Err(e) => return Err(in_file(io_error(&bin, e))),
     };
     read(&text, &weights).map_err(in_file)
 }
 
-/// Reads an IR of version 10 or 11 from memory.
-pub fn read_ir_from(xml: &str, weights: Bytes) -> Result<Model, ReadError> {
-    read(xml, &Store::Bytes(weights))
+/// Reads an IR of version 10 or 11 from memory; the weights are a whole `.bin`, or chunks of one. The constants
+/// share their memory.
+pub fn read_ir_from(xml: &str, weights: impl Into<Weights>) -> Result<Model, ReadError> {
+    read(xml, &Store::Weights(weights.into()))
 }
 
 /// Where constants are taken from.
 enum Store {
-    Bytes(Bytes),
+    Weights(Weights),
     Missing(PathBuf),
 }
 
@@ -383,10 +384,10 @@ fn read_constant(
     let bytes = match weights {
         _ if size == 0 => Bytes::new(),
         Store::Missing(path) => return Err(fail(at, Kind::NoWeights { path: path.clone(), size })),
-        Store::Bytes(bytes) => match offset.checked_add(size) {
-            Some(end) if end <= bytes.len() => bytes.slice(offset..offset + taken),
-            _ => {
-                let (offset, size, available) = (offset as u64, size as u64, bytes.len());
+        Store::Weights(weights) => match weights.get(offset as u64, size as u64) {
+            Some(bytes) => bytes.slice(..taken),
+            None => {
+                let (offset, size, available) = (offset as u64, size as u64, weights.len());
                 return Err(fail(at, Kind::WeightsRange { offset, size, available }));
             }
         },
@@ -640,7 +641,8 @@ mod tests {
                 let (text, _) = super::super::to_ir(&model).unwrap();
                 let document = Document::parse(&text).unwrap();
                 let layers = read_layers(document.root_element()).unwrap();
-                let (read, residue) = read_op(&layers[0], &layers, &Store::Bytes(Bytes::new())).unwrap();
+                let (read, residue) =
+                    read_op(&layers[0], &layers, &Store::Weights(Weights::default())).unwrap();
                 assert_eq!((read, residue), (op, vec![]), "{name} of opset{opset}\n{text}");
                 assert_eq!(layers[0].version, format!("opset{opset}"));
             }

@@ -10,7 +10,7 @@ use std::{
 
 /// The constants of an IR in the order of their places: each starts at a multiple of [`ALIGNMENT`], equal ones
 /// share one place. The bytes are those of the model's tensors, not copies.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Weights {
     chunks: Vec<(u64, Bytes)>,
     places: HashMap<Bytes, u64>,
@@ -32,6 +32,27 @@ impl Weights {
         self.chunks.push((offset, bytes.clone()));
         self.end = offset + bytes.len() as u64;
         offset
+    }
+
+    /// Bytes at their places in a file, by rising offset; `None` when they overlap, or lie in another order.
+    pub fn from_chunks(chunks: Vec<(u64, Bytes)>) -> Option<Self> {
+        let mut end = 0;
+        for (offset, bytes) in &chunks {
+            if *offset < end {
+                return None;
+            }
+            end = offset.checked_add(bytes.len() as u64)?;
+        }
+        Some(Self { chunks, places: HashMap::new(), end })
+    }
+
+    /// The `size` bytes at `offset`, when one chunk holds them all.
+    pub fn get(&self, offset: u64, size: u64) -> Option<Bytes> {
+        let at = self.chunks.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
+        let (start, bytes) = &self.chunks[at];
+        let from = usize::try_from(offset - start).ok()?;
+        let to = from.checked_add(usize::try_from(size).ok()?)?;
+        (to <= bytes.len()).then(|| bytes.slice(from..to))
     }
 
     /// The places and their bytes.
@@ -79,6 +100,13 @@ impl Weights {
     }
 }
 
+/// A whole file.
+impl From<Bytes> for Weights {
+    fn from(file: Bytes) -> Self {
+        Self { end: file.len() as u64, chunks: vec![(0, file)], places: HashMap::new() }
+    }
+}
+
 /// How many there are, not what they hold.
 impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,5 +129,21 @@ mod tests {
         let file = weights.to_bytes();
         assert_eq!((file.len(), weights.len()), (65, 65));
         assert_eq!((&file[..4], file[64]), (b"abc\0".as_slice(), b'x'));
+    }
+
+    #[test]
+    fn bytes_are_found_within_one_chunk() {
+        let (a, b) = (Bytes::from_static(b"abc"), Bytes::from_static(b"wxyz"));
+        let far = 5 << 32;
+        let weights = Weights::from_chunks(vec![(0, a.clone()), (far, b.clone())]).unwrap();
+        assert_eq!(weights.len(), far + 4);
+        assert_eq!(weights.get(far + 1, 2).unwrap(), "xy");
+        assert_eq!(weights.get(0, 3).unwrap().as_ptr(), a.as_ptr());
+        for (offset, size) in [(0, 4), (3, 1), (far + 1, 4), (u64::MAX, 1), (far, u64::MAX)] {
+            assert_eq!(weights.get(offset, size), None, "{size} at {offset}");
+        }
+        assert!(Weights::from_chunks(vec![(4, a.clone()), (6, b.clone())]).is_none());
+        assert!(Weights::from_chunks(vec![(u64::MAX, a)]).is_none());
+        assert_eq!(Weights::from(b).get(1, 3).unwrap(), "xyz");
     }
 }

@@ -1,0 +1,42 @@
+//! Inputs and outputs as the other side tells them.
+
+use crate::{
+    c,
+    raw::{Fault, list, take, text},
+    tensor::type_of,
+};
+use ir::{Dim, PartialShape, device::PortInfo, op::PortType, shape::MAX_RANK};
+
+/// A port.
+///
+/// # Safety
+/// `port` is null, or as the contract has it.
+pub(super) unsafe fn receive(port: *const c::Port) -> Result<PortInfo, Fault> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let port = take(port)?;
+        let names = list(port.names, port.names_len, "the names of a port")?;
+        let names = names.iter().map(|name| Ok(text(*name, "the name of a port")?.to_owned()));
+        let shape = match usize::try_from(port.rank) {
+            Err(_) if port.rank == -1 => PartialShape::UNKNOWN,
+            Ok(rank) if rank <= MAX_RANK => {
+                let dims = list(port.dimensions, rank, "the dimensions of a port")?;
+                PartialShape::new(dims.iter().map(dimension).collect::<Result<Vec<_>, _>>()?)
+            }
+            _ => return Err(Fault::Number { what: "the rank of a port", found: port.rank.into() }),
+        };
+        Ok(PortInfo {
+            node: text(port.node, "the node of a port")?.to_owned(),
+            names: names.collect::<Result<_, Fault>>()?,
+            ty: PortType::new(type_of(port.element_type)?, shape),
+        })
+    }
+}
+
+fn dimension(dim: &c::Dimension) -> Result<Dim, Fault> {
+    let wrong = || Fault::Contradiction {
+        what: "a dimension of a port",
+        reason: format!("{} to {} holds no size", dim.min, dim.max),
+    };
+    Dim::new(dim.min, dim.max).filter(|dim| dim.min() >= 0).ok_or_else(wrong)
+}

@@ -1,0 +1,249 @@
+//! Models across the boundary: text and borrowed bytes one way, the same bytes as a model's constants the other.
+
+use crate::{
+    c,
+    owner::{Kept, release, retain},
+    raw::{Fault, list, take, text},
+    status::fault,
+};
+use ir::{
+    Bytes, Model, Weights,
+    device::{Config, DeviceError, DeviceResult},
+    read_ir_from, to_ir,
+};
+use std::{ffi::c_void, ptr, sync::Arc};
+
+/// A model as it is sent. The bytes are those of the model's constants.
+pub(crate) struct Sent {
+    xml: String,
+    chunks: Vec<c::Chunk>,
+    weights: Arc<Weights>,
+}
+
+impl Sent {
+    pub(crate) fn new(model: &Model, device: &str) -> DeviceResult<Self> {
+        let (xml, weights) = to_ir(model).map_err(|error| DeviceError::Failed {
+            device: device.to_owned(),
+            message: format!("the model cannot be handed to the plugin: {error}"),
+        })?;
+        let chunks = weights.chunks().map(|(offset, bytes)| c::Chunk {
+            offset,
+            data: bytes.as_ptr(),
+            len: bytes.len() as u64,
+        });
+        Ok(Self { chunks: chunks.collect(), xml, weights: Arc::new(weights) })
+    }
+
+    /// The model for one call.
+    pub(crate) fn view(&self) -> c::Model {
+        c::Model {
+            size: size_of::<c::Model>(),
+            xml: self.xml.as_str().into(),
+            chunks: self.chunks.as_ptr(),
+            chunks_len: self.chunks.len(),
+            owner: Arc::as_ptr(&self.weights).cast_mut().cast(),
+            retain: Some(retain::<Weights>),
+            release: Some(release::<Weights>),
+        }
+    }
+}
+
+impl Drop for Sent {
+    /// Whoever compiled the model has read its weights: their pages need not stay.
+    fn drop(&mut self) {
+        self.weights.chunks().for_each(|(_, bytes)| ir::release(bytes));
+    }
+}
+
+/// Bytes of the other side.
+struct Borrowed {
+    bytes: &'static [u8],
+    _kept: Arc<Kept>,
+}
+
+impl AsRef<[u8]> for Borrowed {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+/// The model that the other side sent; its constants share the sender's memory.
+///
+/// # Safety
+/// `model` is null, or a model as the contract has it.
+pub(crate) unsafe fn receive(model: *const c::Model, device: &str) -> DeviceResult<Model> {
+    let failed = |message| DeviceError::Failed { device: device.to_owned(), message };
+    // SAFETY: the caller's promise.
+    let (model, xml, chunks) = unsafe {
+        let model = take(model).map_err(fault(device))?;
+        let xml = text(model.xml, "the text of a model").map_err(fault(device))?;
+        let chunks = list(model.chunks, model.chunks_len, "the chunks of a model").map_err(fault(device))?;
+        (model, xml, chunks)
+    };
+    // SAFETY: the sender keeps the owner at least until the call returns.
+    let kept = unsafe { keep(model.owner, model.retain, model.release) };
+    let bytes = |chunk: &c::Chunk| {
+        let len =
+            usize::try_from(chunk.len).map_err(|_| failed(format!("a chunk of {} bytes", chunk.len)))?;
+        // SAFETY: the sender promises the bytes until the call returns, or for as long as they are retained.
+        let bytes = unsafe { share(chunk.data, len, kept.as_ref()) }.map_err(fault(device))?;
+        Ok((chunk.offset, bytes))
+    };
+    let chunks = chunks.iter().map(bytes).collect::<DeviceResult<Vec<_>>>()?;
+    let weights = Weights::from_chunks(chunks)
+        .ok_or_else(|| failed("the chunks of the model overlap, or are out of order".to_owned()))?;
+    read_ir_from(xml, weights).map_err(|error| failed(error.to_string()))
+}
+
+/// Bytes as they are sent.
+pub(crate) struct SentBytes(Arc<Bytes>);
+
+impl SentBytes {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self(Arc::new(bytes))
+    }
+
+    /// The bytes for one call.
+    pub(crate) fn view(&self) -> c::Bytes {
+        c::Bytes {
+            size: size_of::<c::Bytes>(),
+            data: self.0.as_ptr(),
+            len: self.0.len(),
+            owner: Arc::as_ptr(&self.0).cast_mut().cast(),
+            retain: Some(retain::<Bytes>),
+            release: Some(release::<Bytes>),
+        }
+    }
+}
+
+/// Bytes that the other side sent, in its memory.
+///
+/// # Safety
+/// `bytes` is null, or as the contract has it.
+pub(crate) unsafe fn receive_bytes(bytes: *const c::Bytes, device: &str) -> DeviceResult<Bytes> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bytes = take(bytes).map_err(fault(device))?;
+        let kept = keep(bytes.owner, bytes.retain, bytes.release);
+        share(bytes.data, bytes.len, kept.as_ref()).map_err(fault(device))
+    }
+}
+
+/// Keeps what an owner owns, if it can be kept.
+///
+/// # Safety
+/// The functions are the owner's, which lives.
+unsafe fn keep(
+    owner: *mut c_void,
+    retain: Option<unsafe extern "C" fn(owner: *mut c_void)>,
+    release: Option<unsafe extern "C" fn(owner: *mut c_void)>,
+) -> Option<Arc<Kept>> {
+    let (retain, release) = (retain?, release?);
+    // SAFETY: the caller's promise; what is retained is released once.
+    Some(Arc::new(unsafe {
+        retain(owner);
+        Kept::new(owner, release)
+    }))
+}
+
+/// Bytes of the other side: shared when they are kept, else copied, since they end with the call.
+///
+/// # Safety
+/// The bytes are there until the call returns, and for as long as they are kept.
+unsafe fn share(data: *const u8, len: usize, kept: Option<&Arc<Kept>>) -> Result<Bytes, Fault> {
+    // SAFETY: the caller's promise; the slice can only be reached through what keeps it, which lies beside it.
+    let bytes: &'static [u8] = unsafe { list(data, len, "bytes of the other side")? };
+    Ok(match kept {
+        Some(kept) => Bytes::from_owner(Borrowed { bytes, _kept: kept.clone() }),
+        None => Bytes::copy_from_slice(bytes),
+    })
+}
+
+/// Settings as they are sent: views of `config`, valid as long as both live.
+pub(crate) fn settings_of(config: &Config) -> Vec<c::Setting> {
+    let setting = |(key, value): (&String, &String)| c::Setting {
+        key: key.as_str().into(),
+        value: value.as_str().into(),
+    };
+    config.iter().map(setting).collect()
+}
+
+/// The array of settings for one call.
+pub(crate) fn settings_view(settings: &[c::Setting]) -> c::Settings {
+    let items = if settings.is_empty() { ptr::null() } else { settings.as_ptr() };
+    c::Settings { items, len: settings.len() }
+}
+
+/// The settings that the other side sent.
+///
+/// # Safety
+/// The array and its texts are as the contract has them.
+pub(crate) unsafe fn receive_settings(settings: c::Settings, device: &str) -> DeviceResult<Config> {
+    // SAFETY: the caller's promise.
+    let read = || unsafe {
+        let settings = list(settings.items, settings.len, "the settings")?;
+        let pair = |setting: &c::Setting| {
+            Ok((text(setting.key, "a key")?.to_owned(), text(setting.value, "a value")?.to_owned()))
+        };
+        settings.iter().map(pair).collect::<Result<Config, Fault>>()
+    };
+    read().map_err(fault(device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ir::{ElementType, PartialShape, Tensor, op};
+
+    fn model() -> Model {
+        let mut model = Model::new("m");
+        let x = model.add("x", op::Parameter::new(ElementType::F32, PartialShape::fixed(&[2])), &[]).unwrap();
+        let w = model.add_constant("w", Tensor::from_f64s(ElementType::F32, &[2], &[3.0, 4.0]).unwrap());
+        let sum = model.add("sum", op::Binary::new(op::BinaryKind::Add), &[x.into(), w.into()]).unwrap();
+        model.add("r", op::OpResult::default(), &[sum.into()]).unwrap();
+        model
+    }
+
+    fn constant(model: &Model) -> Bytes {
+        let find = model.nodes().find_map(|(_, node)| match &node.op {
+            ir::Op::Constant(constant) => Some(constant.tensor.bytes().clone()),
+            _ => None,
+        });
+        find.unwrap()
+    }
+
+    #[test]
+    fn constants_cross_without_a_copy_and_outlive_the_sender() {
+        let model = model();
+        let sent = Sent::new(&model, "D").unwrap();
+        // SAFETY: the view is one of a model that lives.
+        let received = unsafe { receive(&raw const *Box::new(sent.view()), "D") }.unwrap();
+        assert_eq!(constant(&received).as_ptr(), constant(&model).as_ptr());
+        assert_eq!(to_ir(&received).unwrap().0, to_ir(&model).unwrap().0);
+        let weights = Arc::downgrade(&sent.weights);
+        drop((sent, model));
+        let bytes = constant(&received);
+        assert_eq!(bytes[..4], 3f32.to_le_bytes());
+        drop(received);
+        assert!(weights.upgrade().is_some());
+        drop(bytes);
+        assert!(weights.upgrade().is_none());
+    }
+
+    #[test]
+    fn what_is_no_model_is_refused() {
+        let sent = Sent::new(&model(), "D").unwrap();
+        let refused = |change: &dyn Fn(&mut c::Model)| {
+            let mut view = sent.view();
+            change(&mut view);
+            // SAFETY: every change leaves lengths and pointers readable, or null.
+            unsafe { receive(&raw const view, "D") }.unwrap_err().to_string()
+        };
+        assert!(refused(&|m| m.size = 3).contains("TerroirModel says that it has 3 bytes"));
+        assert!(refused(&|m| m.xml.len = 20).contains("XML"), "{}", refused(&|m| m.xml.len = 20));
+        assert!(refused(&|m| m.chunks_len = 0).contains("weights end at 0"));
+        assert!(refused(&|m| m.chunks = ptr::null()).contains("the chunks of a model is null"));
+        let twice = [sent.chunks[0], sent.chunks[0]];
+        assert!(refused(&|m| (m.chunks, m.chunks_len) = (twice.as_ptr(), 2)).contains("overlap"));
+    }
+}

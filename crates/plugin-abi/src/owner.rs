@@ -1,0 +1,106 @@
+//! What crosses the boundary and must be let go: `Arc`s as owners, and objects of the other side.
+
+use crate::{
+    c,
+    raw::{Fault, Grows, take},
+};
+use std::{ffi::c_void, sync::Arc};
+
+/// Counts one more holder of an `Arc<T>` that crossed as a pointer.
+///
+/// # Safety
+/// `owner` came from `Arc::<T>::as_ptr` or `into_raw`, and somebody holds it.
+pub(crate) unsafe extern "C" fn retain<T>(owner: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { Arc::increment_strong_count(owner.cast::<T>()) };
+}
+
+/// Takes one [`retain`] back.
+///
+/// # Safety
+/// As for [`retain`]; what is taken back was held.
+pub(crate) unsafe extern "C" fn release<T>(owner: *mut c_void) {
+    // A panic while dropping must not unwind into the other side.
+    // SAFETY: the caller's promise.
+    _ = crate::status::caught(|| unsafe { Arc::decrement_strong_count(owner.cast::<T>()) });
+}
+
+/// Memory of the other side, retained.
+pub(crate) struct Kept {
+    owner: *mut c_void,
+    release: unsafe extern "C" fn(owner: *mut c_void),
+}
+
+// SAFETY: the contract allows `release` from any thread.
+unsafe impl Send for Kept {}
+// SAFETY: nothing but dropping uses it.
+unsafe impl Sync for Kept {}
+
+impl Kept {
+    /// Takes over one retain of `owner`.
+    ///
+    /// # Safety
+    /// `release(owner)` may be called once, from any thread.
+    pub(crate) unsafe fn new(owner: *mut c_void, release: unsafe extern "C" fn(owner: *mut c_void)) -> Self {
+        Self { owner, release }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: promised when this was made.
+        unsafe { (self.release)(self.owner) };
+    }
+}
+
+/// A table of functions that ends objects.
+pub(crate) trait Table: Grows + Copy {
+    /// Its `release`.
+    fn release(&self) -> Option<unsafe extern "C" fn(object: *mut c_void)>;
+}
+
+macro_rules! tables {
+    ($($type:ident),*) => {$(
+        impl Table for c::$type {
+            fn release(&self) -> Option<unsafe extern "C" fn(object: *mut c_void)> {
+                self.release
+            }
+        }
+    )*};
+}
+
+tables!(DeviceFunctions, CompiledFunctions, RequestFunctions, HostFunctions);
+
+/// An object of the other side, released when dropped.
+pub(crate) struct Object<F: Table> {
+    /// What the functions take first.
+    pub(crate) object: *mut c_void,
+    /// A checked copy of the functions.
+    pub(crate) functions: F,
+}
+
+// SAFETY: the contract allows calls from any thread; for requests, whose functions may not be called at the same
+// time, `import::Request` sees to that.
+unsafe impl<F: Table> Send for Object<F> {}
+// SAFETY: as above.
+unsafe impl<F: Table> Sync for Object<F> {}
+
+impl<F: Table> Object<F> {
+    /// Takes over an object.
+    ///
+    /// # Safety
+    /// Both pointers are null, or as the contract has them; the object belongs to the caller.
+    pub(crate) unsafe fn adopt(object: *mut c_void, functions: *const F) -> Result<Self, Fault> {
+        // SAFETY: the caller's promise.
+        Ok(Self { object, functions: unsafe { take(functions)? } })
+    }
+}
+
+impl<F: Table> Drop for Object<F> {
+    fn drop(&mut self) {
+        if let Some(release) = self.functions.release() {
+            // SAFETY: the object is ours, and this is its end.
+            unsafe { release(self.object) };
+        }
+    }
+}

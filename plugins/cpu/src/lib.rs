@@ -1,0 +1,3 @@
+//! The CPU device as a shared library.
+
+plugin_abi::export_device!(std::sync::Arc::new(plugin_cpu::CpuDevice::new()));
