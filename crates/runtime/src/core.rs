@@ -132,6 +132,11 @@ impl Core {
         Ok(model)
     }
 
+    /// Reads an IR from memory: the text of the `.xml`, and the bytes of the `.bin`, which are not copied.
+    pub fn read_model_from(&self, xml: &str, weights: Bytes) -> Result<Model> {
+        Ok(ir::read_ir_from(xml, weights)?)
+    }
+
     /// Sets what every later [`Core::compile_model`] for `device` starts from. The keys are those of
     /// [`ir::device::PROPERTIES`], and the device's own.
     pub fn set_property(&self, device: &str, key: &str, value: &str) -> Result<()> {

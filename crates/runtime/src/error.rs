@@ -66,6 +66,12 @@ pub enum Error {
     /// A compiled model can't be kept.
     #[error("the model can't be cached: {0}")]
     Cache(String),
+    /// All requests of the queue are in use.
+    #[error("all requests of the queue are in use: take answers, or wait with `submit`")]
+    QueueFull,
+    /// The queue takes no more jobs.
+    #[error("the queue was closed")]
+    QueueClosed,
     /// The caller's completion callback panicked.
     #[error("the completion callback panicked: {0}")]
     Callback(String),

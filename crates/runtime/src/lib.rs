@@ -17,7 +17,7 @@
 //!
 //! A request runs one inference at a time. [`InferRequest::infer`] waits for it; [`InferRequest::start_async`]
 //! returns at once, and then the request can be asked ([`InferRequest::wait_for`]), waited for, awaited
-//! ([`InferRequest::finished`]), or it calls back.
+//! ([`InferRequest::finished`]), or it calls back. An [`InferQueue`] keeps several requests busy.
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -26,7 +26,9 @@ mod core;
 mod error;
 mod plugins;
 mod preprocess;
+mod queue;
 mod request;
+mod reshape;
 
 pub use crate::core::Core;
 pub use compiled::CompiledModel;
@@ -34,5 +36,9 @@ pub use error::Error;
 pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow, Property, Span};
 pub use plugin_abi::LoadError;
 pub use plugins::{PLUGINS_FILE, PLUGINS_VARIABLE, find_plugins};
-pub use preprocess::{InputSettings, OutputSettings, apply_settings};
+pub use preprocess::{
+    ColorFormat, Crop, CustomOps, InputSettings, OutputSettings, ResizeAlgorithm, apply_settings,
+};
+pub use queue::{Done, InferQueue, Order, Refused};
 pub use request::{Finished, InferRequest, Status};
+pub use reshape::{batch, reshape, set_batch};

@@ -1,7 +1,7 @@
 //! One inference at a time: started, asked after, waited for, awaited, cancelled.
 
 use crate::{Error, HostTensor, PortInfo, ProfileRow, error::Result};
-use ir::device::{DeviceError, DeviceResult, PortIndex};
+use ir::device::{Completion, DeviceError, DeviceResult, PortIndex};
 use std::{
     any::Any,
     future::Future,
@@ -88,6 +88,8 @@ pub struct InferRequest {
     shared: Arc<Shared>,
     inputs: Vec<PortInfo>,
     outputs: Vec<PortInfo>,
+    /// Outputs that were given tensors of the caller's.
+    given_outputs: Vec<usize>,
 }
 
 impl InferRequest {
@@ -102,7 +104,7 @@ impl InferRequest {
             waker: Mutex::new(None),
             callback: Mutex::new(None),
         };
-        Self { device, shared: Arc::new(shared), inputs, outputs }
+        Self { device, shared: Arc::new(shared), inputs, outputs, given_outputs: Vec::new() }
     }
 
     /// The tensor of an input or output, by any of its names. Outputs of dynamic shape are there after the first
@@ -161,6 +163,18 @@ impl InferRequest {
 
     /// Starts an inference and returns at once.
     pub fn start_async(&mut self) -> Result<()> {
+        self.start_device(Shared::finish)
+    }
+
+    /// Starts an inference whose end goes to `done` alone, on the thread where it comes.
+    pub(crate) fn start_with(&mut self, done: Completion) -> Result<()> {
+        self.start_device(|shared, result| {
+            *lock(&shared.state) = State::Done(result.clone());
+            done(result);
+        })
+    }
+
+    fn start_device(&mut self, end: impl FnOnce(&Shared, DeviceResult<()>) + Send + 'static) -> Result<()> {
         {
             let mut state = lock(&self.shared.state);
             if matches!(*state, State::Running) {
@@ -169,12 +183,32 @@ impl InferRequest {
             *state = State::Running;
         }
         let shared = self.shared.clone();
-        let started = self.device.start(Box::new(move |result| shared.finish(result)));
+        let started = self.device.start(Box::new(move |result| end(&shared, result)));
         if let Err(error) = started {
             *lock(&self.shared.state) = State::Done(Err(error.clone()));
             return Err(error.into());
         }
         Ok(())
+    }
+
+    /// The request's own tensors of its outputs; empty ones where the shape is dynamic.
+    pub(crate) fn own_outputs(&self) -> Result<Vec<HostTensor>> {
+        let own = |(i, port): (usize, &PortInfo)| {
+            if port.ty.shape.is_fixed() {
+                return self.output(i);
+            }
+            let least = |dim: &ir::Dim| usize::try_from(dim.min()).unwrap_or(0);
+            let least: Vec<usize> =
+                port.ty.shape.dims().map_or(vec![0], |dims| dims.iter().map(least).collect());
+            HostTensor::zeros(port.ty.element_type, &least)
+                .map_err(|error| Error::Settings { port: port.name().to_owned(), reason: error.to_string() })
+        };
+        self.outputs.iter().enumerate().map(own).collect()
+    }
+
+    /// The outputs that were given tensors since the last time.
+    pub(crate) fn take_given_outputs(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.given_outputs)
     }
 
     /// Where the request stands.
@@ -238,7 +272,13 @@ impl InferRequest {
 
     fn set(&mut self, port: PortIndex, tensor: HostTensor) -> Result<()> {
         self.check_idle()?;
-        Ok(self.device.set_tensor(port, tensor)?)
+        self.device.set_tensor(port, tensor)?;
+        if let PortIndex::Output(output) = port
+            && !self.given_outputs.contains(&output)
+        {
+            self.given_outputs.push(output);
+        }
+        Ok(())
     }
 
     fn check_idle(&self) -> Result<()> {

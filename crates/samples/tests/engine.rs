@@ -259,6 +259,29 @@ fn committed_images_hold_what_tensorflow_was_fed() {
 }
 
 #[test]
+fn batches_of_any_size_run_on_a_network_read_from_memory() {
+    let core = engine::core();
+    let file = |name: &str| std::fs::read(digits().join("openvino").join(name)).unwrap();
+    let xml = String::from_utf8(file("digits_fp32.xml")).unwrap();
+    let mut model = core.read_model_from(&xml, file("digits_fp32.bin").into()).unwrap();
+    runtime::reshape(&mut model, &[("input", "[?,8,8,1]".parse().unwrap())]).unwrap();
+    assert_eq!(runtime::batch(&model), Some(ir::Dim::ANY_DIM));
+    let (_, _, input, want) = network(1);
+    let mut request = compile(&core, &model, &[]).create_infer_request().unwrap();
+    for (first, count) in [(0, 1), (1, 7), (8, 1), (9, 30), (40, 3)] {
+        let rows =
+            |tensor: &Tensor| (first..first + count).flat_map(|i| row(tensor, i)).collect::<Vec<f32>>();
+        request.set_input(0, HostTensor::from_vec(&[count, 8, 8, 1], rows(&input)).unwrap()).unwrap();
+        request.infer().unwrap();
+        let found = request.output(0).unwrap().to_tensor().unwrap();
+        assert_eq!(found.shape(), [count, 10]);
+        assert_near(&found.view().unwrap(), &rows(&want));
+    }
+    runtime::set_batch(&mut model, ir::Dim::exactly(3)).unwrap();
+    assert_eq!(compile(&core, &model, &[]).outputs()[0].ty.to_string(), "f32[3,10]");
+}
+
+#[test]
 fn settings_go_by_todays_names_and_by_those_of_2018() {
     let (core, model, ..) = network(1);
     core.set_property("CPU", "KEY_CPU_THREADS_NUM", "3").unwrap();
