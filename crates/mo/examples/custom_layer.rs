@@ -17,7 +17,7 @@ use runtime::{Config, HostTensor};
 use std::sync::Arc;
 
 /// The cross product of vectors along the last axis, of three elements.
-pub struct Cross;
+pub(crate) struct Cross;
 
 impl Extension for Cross {
     fn type_name(&self) -> &str {

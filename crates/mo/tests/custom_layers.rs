@@ -3,7 +3,6 @@
 #[allow(dead_code)]
 #[path = "../examples/custom_layer.rs"]
 mod custom_layer;
-#[allow(dead_code)]
 mod digits;
 
 use custom_layer::Cross;
