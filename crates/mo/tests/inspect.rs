@@ -58,6 +58,7 @@ fn what_is_not_supported_is_shown_with_cuts() {
         version: "extension".to_owned(),
         attributes: vec![],
         outputs: vec![model.ty(relu).clone()],
+        extension: None,
     };
     let users = model.consumers(relu);
     let mystery = named(&mut model, "mystery", custom, &[relu]);

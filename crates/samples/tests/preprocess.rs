@@ -87,7 +87,7 @@ fn resized_images_meet_opencv() {
                 ..InputSettings::default()
             };
             let model = network(ElementType::F32, &format!("[1,{h},{w},{c}]"), "NHWC");
-            let fixed = seen(model, settings.clone(), &[image.clone()]);
+            let fixed = seen(model, settings.clone(), std::slice::from_ref(&image));
             farthest = farthest.max(distance(&fixed, want));
             // Images of any size, for a network with its channels first.
             let settings = InputSettings { size: None, layout: Some("NHWC".parse().unwrap()), ..settings };
@@ -139,7 +139,7 @@ fn colours_meet_opencv() {
             color: Some((given, wanted)),
             ..InputSettings::default()
         };
-        let found = seen(model(), settings(given), &[image.clone()]);
+        let found = seen(model(), settings(given), std::slice::from_ref(&image));
         assert!(distance(&found, want) <= 1.0, "{to}: {}", distance(&found, want));
         // The same frame as planes.
         let bytes = image.view::<u8>().unwrap();
