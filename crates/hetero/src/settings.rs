@@ -85,8 +85,6 @@ impl Settings {
             let (device_name, id) = device_and_id(name);
             let device = host.device(device_name)?;
             let mut config = host.settings(device_name);
-            // Where whole models are kept is the engine's business.
-            config.remove("CACHE_DIR");
             config.extend(self.rest.clone());
             config.extend(id.map(|id| ("DEVICE_ID".to_owned(), id.to_owned())));
             // A model without nodes: what is refused is the setting.

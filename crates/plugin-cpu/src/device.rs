@@ -159,7 +159,7 @@ impl CompiledModel for Compiled {
     fn export(&self, to: &mut dyn Write) -> DeviceResult<()> {
         // Packed anew for the model as it will be read back, since forms go by the numbers of its nodes.
         let (xml, weights) = ir::to_ir(&self.model).map_err(ExportError::from)?;
-        let mut model = ir::read_ir_from(&xml, weights.to_bytes()).map_err(ExportError::from)?;
+        let mut model = ir::read_ir_from(&xml, weights.clone()).map_err(ExportError::from)?;
         Extensions::of_model(&self.model).attach(&mut model)?;
         let shelf = Arc::default();
         // Without known shapes there is no plan, and no form yet.

@@ -7,7 +7,7 @@
 
 use crate::{CompiledModel, Core, Error, error::Result};
 use ir::{
-    ALIGNMENT, Bytes, Model, Op,
+    ALIGNMENT, Bytes, Model,
     device::{CompiledModel as DeviceModel, Config, Device, DeviceError},
 };
 use std::{
@@ -60,9 +60,7 @@ pub(crate) fn identity_of_model(model: &Model) -> Result<String> {
         hash.update(bytes);
         ir::release(bytes);
     }
-    // An extension may change without the model's file telling.
-    let custom = model.nodes().filter(|(_, node)| matches!(node.op, Op::Custom(_))).count();
-    Ok(format!("content {:032x}, {custom} custom layers\n", hash.digest128()))
+    Ok(format!("content {:032x}\n", hash.digest128()))
 }
 
 impl Entry {

@@ -7,7 +7,7 @@ use crate::{
     plugins::read_plugins,
 };
 use ir::{
-    Bytes, Model,
+    Bytes, Model, Op,
     device::{
         Config, Device, DeviceError, DeviceResult, Host, Property, PropertyInfo, Support, todays_settings,
     },
@@ -127,14 +127,17 @@ impl Core {
 
     /// Reads an IR; the `.bin` is looked for beside the `.xml`.
     pub fn read_model(&self, xml: impl AsRef<Path>) -> Result<Model> {
-        let mut model = ir::read_ir(xml.as_ref())?;
-        lock(&self.inner.extensions).clone().attach(&mut model)?;
-        Ok(model)
+        self.with_extensions(ir::read_ir(xml.as_ref())?)
     }
 
     /// Reads an IR from memory: the text of the `.xml`, and the bytes of the `.bin`, which are not copied.
     pub fn read_model_from(&self, xml: &str, weights: Bytes) -> Result<Model> {
-        Ok(ir::read_ir_from(xml, weights)?)
+        self.with_extensions(ir::read_ir_from(xml, weights)?)
+    }
+
+    fn with_extensions(&self, mut model: Model) -> Result<Model> {
+        self.inner.extensions().attach(&mut model)?;
+        Ok(model)
     }
 
     /// Sets what every later [`Core::compile_model`] for `device` starts from. The keys are those of
@@ -191,12 +194,13 @@ impl Core {
         let xml = xml.as_ref();
         let (found, config) = self.resolve(device, config)?;
         let (folder, config) = cache_dir(config);
-        match (folder, cache::identity_of_files(xml)) {
-            (Some(folder), Ok(identity)) => {
+        // What is wrong with the files, reading them tells.
+        let identity = folder.and_then(|folder| Some((folder, cache::identity_of_files(xml).ok()?)));
+        match identity {
+            Some((folder, identity)) => {
                 self.cached(&folder, &identity, &found, &config, || self.read_model(xml))
             }
-            // What is wrong with the files, reading them tells.
-            _ => self.compile(&self.read_model(xml)?, &found, &config),
+            None => self.compile(&self.read_model(xml)?, &found, &config),
         }
     }
 
@@ -212,8 +216,12 @@ impl Core {
         if let Some(model) = entry.load(self, &**device, config) {
             return Ok(model);
         }
-        let compiled = self.compile(&read()?, device, config)?;
-        entry.store(compiled.device());
+        let model = read()?;
+        let compiled = self.compile(&model, device, config)?;
+        // What an extension computes may change without the model's files telling.
+        if model.nodes().all(|(_, node)| !matches!(node.op, Op::Custom(_))) {
+            entry.store(compiled.device());
+        }
         Ok(compiled)
     }
 
@@ -241,20 +249,17 @@ impl Core {
 
     /// A model with the engine's extensions, wherever it came from.
     fn extended<'a>(&self, model: &'a Model) -> Result<Cow<'a, Model>> {
-        let extensions = lock(&self.inner.extensions).clone();
-        if !extensions.concern(model) {
+        if !self.inner.extensions().concern(model) {
             return Ok(Cow::Borrowed(model));
         }
-        let mut model = model.clone();
-        extensions.attach(&mut model)?;
-        Ok(Cow::Owned(model))
+        Ok(Cow::Owned(self.with_extensions(model.clone())?))
     }
 
     /// The device of a spec, and its settings: the engine's, overlaid with the spec's and the caller's.
     fn resolve(&self, device: &str, config: &Config) -> Result<(Arc<dyn Device>, Config)> {
         let spec = DeviceSpec::parse(device);
         let found = self.device(spec.name)?;
-        let mut merged = self.inner.settings(spec.name);
+        let mut merged = self.inner.all_settings(spec.name);
         merged.extend(spec.config);
         merged.extend(todays_settings(config, spec.name, &found.properties())?);
         Ok((found, merged))
@@ -272,6 +277,11 @@ fn cache_dir(mut config: Config) -> (Option<PathBuf>, Config) {
 }
 
 impl Inner {
+    /// What users have set for a device, the engine's own keys among it.
+    fn all_settings(&self, device: &str) -> Config {
+        lock(&self.config).get(device).cloned().unwrap_or_default()
+    }
+
     fn find(&self, name: &str) -> Result<Arc<dyn Device>> {
         let entry = {
             let devices = lock(&self.devices);
@@ -297,7 +307,7 @@ impl Host for Inner {
     }
 
     fn settings(&self, device: &str) -> Config {
-        lock(&self.config).get(device).cloned().unwrap_or_default()
+        cache_dir(self.all_settings(device)).1
     }
 
     fn shared(

@@ -3,9 +3,9 @@
 
 use crate::{
     argv,
-    engine::{self, EngineArgs, GpuArgs},
     image_input::ImageInput,
-    images::{self, Image},
+    image_sample::{ImageSampleArgs, Opening},
+    images::Image,
     labels, printout,
     trace::Trace,
 };
@@ -35,37 +35,20 @@ struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]
     help: Option<bool>,
-    /// Images or folders of images: PNG, JPEG, BMP, or MNIST's ubyte.
-    #[arg(short, value_name = "PATH", num_args = 1.., required = true)]
-    i: Vec<PathBuf>,
-    /// The network: the .xml of an IR, its .bin beside it. Class names are read from the .labels file of the same name.
-    #[arg(short, value_name = "XML", required = true)]
-    m: PathBuf,
     #[command(flatten)]
-    engine: EngineArgs,
+    sample: ImageSampleArgs,
     /// How many classes to print.
     #[arg(long, value_name = "N", default_value_t = 10)]
     nt: usize,
-    /// How many times to infer.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    ni: u32,
     /// How many requests are in flight at once (asynchronous sample).
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     nireq: u32,
     /// How many threads the CPU uses; all that the machine lends when not given.
     #[arg(long, value_name = "N")]
     nthreads: Option<usize>,
-    /// Prints the performance counts of every layer.
-    #[arg(long)]
-    pc: bool,
-    /// Prints the engine's own messages.
-    #[arg(long = "p_msg")]
-    p_msg: bool,
     /// Writes the course of the inferences as a trace file, which Chrome and Perfetto show.
     #[arg(long, value_name = "JSON")]
     trace: Option<PathBuf>,
-    #[command(flatten)]
-    gpu: GpuArgs,
 }
 
 /// The whole program, from the command line to the exit code.
@@ -74,32 +57,8 @@ pub fn main(mode: Mode) -> ExitCode {
 }
 
 fn run(args: &Args, mode: Mode) -> Result<()> {
-    args.gpu.check()?;
-    if args.p_msg {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    }
-    println!("[ INFO ] InferenceEngine:\n\tAPI version ............ {}", engine::API_VERSION);
-    println!("\tBuild .................. {}\nParsing input parameters", env!("CARGO_PKG_NAME"));
-    let files = images::find(&args.i)?;
-    println!("[ INFO ] Files were added: {}", files.len());
-    files.iter().for_each(|file| println!("[ INFO ]     {}", file.display()));
-
-    println!("[ INFO ] Loading plugin\n");
-    let core = args.engine.core()?;
-    for (_, description) in args.engine.devices(&core)? {
-        println!(
-            "\tAPI version ............ {}\n\tDescription ............ {description}",
-            engine::API_VERSION
-        );
-    }
-
-    println!(
-        "[ INFO ] Loading network files:\n\t{}\n\t{}",
-        args.m.display(),
-        args.m.with_extension("bin").display()
-    );
-    let mut model = core.read_model(&args.m)?;
-    let labels = labels::beside(&args.m)?;
+    let Opening { files, core, mut model } = args.sample.open()?;
+    let labels = labels::beside(&args.sample.m)?;
 
     println!("[ INFO ] Preparing input blobs");
     let input = open(&mut model)?;
@@ -115,19 +74,19 @@ fn run(args: &Args, mode: Mode) -> Result<()> {
 
     println!("[ INFO ] Preparing output blobs\n[ INFO ] Loading model to the plugin");
     let mut config = Config::new();
-    if args.pc || args.trace.is_some() {
+    if args.sample.pc || args.trace.is_some() {
         config.insert("PERF_COUNT".into(), "YES".into());
     }
     if let Some(threads) = args.nthreads {
         config.insert("INFERENCE_NUM_THREADS".into(), threads.to_string());
     }
-    let compiled = core.compile_model(&model, &args.engine.d, &config)?;
+    let compiled = core.compile_model(&model, &args.sample.engine.d, &config)?;
 
-    println!("[ INFO ] Starting inference ({} iterations)", args.ni);
+    println!("[ INFO ] Starting inference ({} iterations)", args.sample.ni);
     let groups: Vec<&[Image]> = images.chunks(batch).collect();
     let mut trace = args.trace.as_ref().map(|_| Trace::default());
     let outcome = match mode {
-        Mode::Sync => run_sync(&compiled, &input, &groups, args.ni, &mut trace)?,
+        Mode::Sync => run_sync(&compiled, &input, &groups, args.sample.ni, &mut trace)?,
         Mode::Async => run_async(&compiled, &input, &groups, args, &mut trace)?,
     };
 
@@ -137,7 +96,7 @@ fn run(args: &Args, mode: Mode) -> Result<()> {
         println!("{}", printout::class_table(&image.path, &classes, labels.as_deref()));
     }
     println!("{}", printout::times(outcome.time, outcome.inferences, batch));
-    if args.pc {
+    if args.sample.pc {
         println!("{}", printout::performance_counts(&outcome.profile));
     }
     if let Some((path, trace)) = args.trace.as_ref().zip(trace) {
@@ -207,7 +166,7 @@ fn run_async(
     args: &Args,
     trace: &mut Option<Trace>,
 ) -> Result<Outcome> {
-    let iterations = args.ni;
+    let iterations = args.sample.ni;
     let create = |_| compiled.create_infer_request();
     let mut requests = (0..args.nireq).map(create).collect::<Result<Vec<_>, _>>()?;
     let mut probabilities = Vec::new();

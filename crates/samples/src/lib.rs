@@ -8,6 +8,7 @@ pub mod classification;
 pub mod detection;
 pub mod engine;
 pub mod image_input;
+pub mod image_sample;
 pub mod images;
 pub mod labels;
 pub mod numpy;

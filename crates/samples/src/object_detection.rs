@@ -3,8 +3,8 @@
 use crate::{
     argv,
     detection::{self, Decoder, Detection},
-    engine::{self, EngineArgs, GpuArgs},
     image_input::ImageInput,
+    image_sample::{ImageSampleArgs, Opening},
     images::{self, Image},
     printout,
 };
@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Parser};
 use runtime::Config;
 use std::{
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -24,25 +23,8 @@ struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]
     help: Option<bool>,
-    /// Images or folders of images: PNG, JPEG, BMP.
-    #[arg(short, value_name = "PATH", num_args = 1.., required = true)]
-    i: Vec<PathBuf>,
-    /// The network: the .xml of an IR, its .bin beside it.
-    #[arg(short, value_name = "XML", required = true)]
-    m: PathBuf,
     #[command(flatten)]
-    engine: EngineArgs,
-    #[command(flatten)]
-    gpu: GpuArgs,
-    /// How many times to infer.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    ni: u32,
-    /// Prints the performance counts of every layer.
-    #[arg(long)]
-    pc: bool,
-    /// Prints the engine's own messages.
-    #[arg(long = "p_msg")]
-    p_msg: bool,
+    sample: ImageSampleArgs,
 }
 
 /// Boxes that are surer than this are drawn.
@@ -54,30 +36,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    args.gpu.check()?;
-    if args.p_msg {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    }
-    println!("[ INFO ] InferenceEngine:\n\tAPI version ............ {}", engine::API_VERSION);
-    println!("\tBuild .................. {}\nParsing input parameters", env!("CARGO_PKG_NAME"));
-    let files = images::find(&args.i)?;
-    println!("[ INFO ] Files were added: {}", files.len());
-    files.iter().for_each(|file| println!("[ INFO ]     {}", file.display()));
-
-    println!("[ INFO ] Loading plugin\n");
-    let core = args.engine.core()?;
-    for (_, description) in args.engine.devices(&core)? {
-        println!(
-            "\tAPI version ............ {}\n\tDescription ............ {description}",
-            engine::API_VERSION
-        );
-    }
-    println!(
-        "[ INFO ] Loading network files:\n\t{}\n\t{}",
-        args.m.display(),
-        args.m.with_extension("bin").display()
-    );
-    let mut model = core.read_model(&args.m)?;
+    let Opening { files, core, mut model } = args.sample.open()?;
 
     println!("[ INFO ] Preparing input blobs");
     let input = ImageInput::open(&mut model)?;
@@ -88,20 +47,20 @@ fn run(args: &Args) -> Result<()> {
 
     println!("[ INFO ] Preparing output blobs\n[ INFO ] Loading model to the plugin");
     let mut config = Config::new();
-    if args.pc {
+    if args.sample.pc {
         config.insert("PERF_COUNT".into(), "YES".into());
     }
-    let compiled = core.compile_model(&model, &args.engine.d, &config)?;
+    let compiled = core.compile_model(&model, &args.sample.engine.d, &config)?;
     let mut request = compiled.create_infer_request()?;
     detection::fill_image_info(&mut request, &compiled, &input, (fitted[0].width, fitted[0].height))?;
 
-    println!("[ INFO ] Start inference ({} iterations)", args.ni);
+    println!("[ INFO ] Start inference ({} iterations)", args.sample.ni);
     let mut time = Duration::ZERO;
     let mut found = Vec::new();
     for group in fitted.chunks(batch) {
         request.set_input(input.index, input.tensor(&compiled, group)?)?;
         let start = Instant::now();
-        for _ in 0..args.ni {
+        for _ in 0..args.sample.ni {
             request.infer()?;
         }
         time += start.elapsed();
@@ -127,9 +86,9 @@ fn run(args: &Args) -> Result<()> {
         picture.save(name.as_ref())?;
         println!("[ INFO ] Image {name} created!");
     }
-    let inferences = found.len() * args.ni as usize;
+    let inferences = found.len() * args.sample.ni as usize;
     println!("{}", printout::times(time, inferences, batch));
-    if args.pc {
+    if args.sample.pc {
         println!("{}", printout::performance_counts(&request.profile()));
     }
     println!("[ INFO ] Execution successful");

@@ -4,20 +4,10 @@ mod networks;
 
 use networks::{detector, fixtures};
 use samples::images;
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 fn run(folder: &Path, flags: &str) -> Result<String, String> {
-    let program = Command::new(env!("CARGO_BIN_EXE_object_detection_sample_ssd"))
-        .current_dir(folder)
-        .args(flags.split_whitespace())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    match program.status.code() {
-        Some(0) => Ok(text(program.stdout)),
-        Some(1) => Err(text(program.stderr)),
-        other => panic!("ended with {other:?}: {}", text(program.stderr)),
-    }
+    networks::run(env!("CARGO_BIN_EXE_object_detection_sample_ssd"), folder, flags)
 }
 
 /// A line `[number,class] element, prob = p    (x,y)-(x,y) batch id : n`, and whether it was drawn.

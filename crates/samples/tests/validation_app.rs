@@ -5,21 +5,11 @@ mod networks;
 
 use networks::{detector, fixtures};
 use samples::numpy;
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 /// Runs the program in a folder; the flags are words between blanks.
 fn run(folder: &Path, flags: &str) -> Result<String, String> {
-    let program = Command::new(env!("CARGO_BIN_EXE_validation_app"))
-        .current_dir(folder)
-        .args(flags.split_whitespace())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    match program.status.code() {
-        Some(0) => Ok(text(program.stdout)),
-        Some(1) => Err(text(program.stderr)),
-        other => panic!("ended with {other:?}: {}", text(program.stderr)),
-    }
+    networks::run(env!("CARGO_BIN_EXE_validation_app"), folder, flags)
 }
 
 const DIGITS: &str = "-m openvino/digits_fp32.xml -lbl digits.labels";

@@ -144,7 +144,7 @@ pub trait Host: Send + Sync {
     /// Another device by name: how a device that distributes work reaches those that do it.
     fn device(&self, name: &str) -> DeviceResult<Arc<dyn Device>>;
 
-    /// What users have set for every model that is compiled for a device.
+    /// What users have set for every model that is compiled for a device, and that is the device's business.
     fn settings(&self, _device: &str) -> Config {
         Config::new()
     }

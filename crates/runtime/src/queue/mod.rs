@@ -49,6 +49,7 @@ impl Lease {
         for output in request.take_given_outputs() {
             request.set_output(output, outputs[output].clone())?;
         }
+        // Setting them back has marked them as given.
         request.take_given_outputs();
         Ok(())
     }
@@ -171,7 +172,9 @@ impl<T> Shared<T> {
 
 /// Inferences on a compiled model, `requests` at a time. Who submits more waits, is refused, or awaits. A job is what
 /// `prepare` sets on a request (all inputs: it still has those of the job before), and `user`, which comes back with
-/// the answer. Dropping the queue cancels what runs. A queue is used from any thread, also from several.
+/// the answer. Dropping the queue cancels what runs. A queue is used from any thread, also from several;
+/// but a callback runs where an inference ended, so one that waits for a free request ([`InferQueue::submit`]) may wait
+/// for itself: there, use [`InferQueue::try_submit`].
 ///
 /// ```no_run
 /// # fn show(compiled: runtime::CompiledModel, images: Vec<ir::device::HostTensor>) -> Result<(), runtime::Error> {
