@@ -18,6 +18,8 @@ const UNSAFE: &[&str] = &[
     "crates/plugin-cpu/tests/allocations.rs",
     "crates/ir/src/mapped.rs",
     "crates/plugin-abi/src",
+    "crates/plugin-fpga/src/sim/instruction_sets.rs",
+    "crates/plugin-fpga/src/opencl",
     "benches/src/peaks.rs",
 ];
 /// Words that name nothing.

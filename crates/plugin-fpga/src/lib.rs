@@ -1,0 +1,17 @@
+//! The FPGA device: an overlay accelerator that is programmed by a bitstream and runs networks by descriptors.
+//!
+//! No card is needed, and none is claimed: what a board holds, how a network is compiled for it and every bit of its
+//! arithmetic are real and specified in `SPEC.md`; the time that it takes is a model's, and is called that wherever it
+//! is shown.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`architecture`] | the sizes of an overlay: what a bitstream holds |
+//! | [`instruction`] | the instruction set: 64-byte descriptors |
+//! | [`program`] | a compiled network |
+//! | [`executor`] | what runs programs |
+
+pub mod architecture;
+pub mod executor;
+pub mod instruction;
+pub mod program;
