@@ -7,13 +7,14 @@ use std::{
     fmt,
     io::{self, Write},
 };
+use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 /// The constants of an IR in the order of their places: each starts at a multiple of [`ALIGNMENT`], equal ones
 /// share one place. The bytes are those of the model's tensors, not copies.
 #[derive(Clone, Default)]
 pub struct Weights {
     chunks: Vec<(u64, Bytes)>,
-    places: HashMap<Bytes, u64>,
+    places: HashMap<Bytes, u64, Xxh3DefaultBuilder>,
     end: u64,
 }
 
@@ -43,7 +44,7 @@ impl Weights {
             }
             end = offset.checked_add(bytes.len() as u64)?;
         }
-        Some(Self { chunks, places: HashMap::new(), end })
+        Some(Self { chunks, places: HashMap::default(), end })
     }
 
     /// The `size` bytes at `offset`, when one chunk holds them all.
@@ -103,7 +104,7 @@ impl Weights {
 /// A whole file.
 impl From<Bytes> for Weights {
     fn from(file: Bytes) -> Self {
-        Self { end: file.len() as u64, chunks: vec![(0, file)], places: HashMap::new() }
+        Self { end: file.len() as u64, chunks: vec![(0, file)], places: HashMap::default() }
     }
 }
 

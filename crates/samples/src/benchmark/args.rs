@@ -92,6 +92,10 @@ pub(super) struct Args {
     /// The folder where the device keeps compiled models, so that they load faster.
     #[arg(long = "cache_dir", visible_alias = "cdir", value_name = "FOLDER")]
     pub(super) cache_dir: Option<PathBuf>,
+    /// Loads the network by its file's name, so that one that lies in -cache_dir isn't read again. The network stays as
+    /// its file has it.
+    #[arg(long = "load_from_file", conflicts_with_all = ["shape", "b", "ip", "op", "iop", "mean_values", "scale_values"])]
+    pub(super) load_from_file: bool,
     /// Which percentile of the latencies is told; 50 is the median.
     #[arg(long = "latency_percentile", value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) latency_percentile: u8,

@@ -93,12 +93,18 @@ fn run(args: &Args) -> Result<()> {
     println!("[ INFO ] Model batch size: {}", data.batch_of(&model));
 
     step(6, "Configuring input of the model");
-    ports::apply(&mut model, args, &data)?;
+    if !args.load_from_file {
+        ports::apply(&mut model, args, &data)?;
+    }
     print_ports(&model);
 
     step(7, "Loading the model to the device");
     let start = Instant::now();
-    let compiled = core.compile_model(&model, &args.engine.d, &config)?;
+    let compiled = if args.load_from_file {
+        core.compile_file(&args.m, &args.engine.d, &config)?
+    } else {
+        core.compile_model(&model, &args.engine.d, &config)?
+    };
     report.time("Compile model", start.elapsed());
     if args.niter == Some(0) {
         println!("[ INFO ] Model compiled successfully. Skipping inference due to -niter 0.");
