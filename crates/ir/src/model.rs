@@ -362,10 +362,11 @@ impl Model {
         self.results.retain(|r| *r != id);
     }
 
-    /// Removes every node from which no result can be reached; parameters stay. Returns how many went.
+    /// Removes every node from which no result and no state can be reached; parameters stay. Returns how many went.
     pub fn remove_dead(&mut self) -> usize {
         let mut alive = vec![false; self.nodes.len()];
         let mut open: Vec<NodeId> = self.results.clone();
+        open.extend(self.nodes().filter(|(_, node)| node.op.operator().has_state()).map(|(id, _)| id));
         while let Some(id) = open.pop() {
             if !std::mem::replace(&mut alive[id.index()], true) {
                 open.extend(self.node(id).inputs.iter().map(|port| port.node));

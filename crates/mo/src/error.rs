@@ -186,9 +186,11 @@ pub enum Error {
 fn transform_advice(transform: crate::grammar::Transform) -> &'static str {
     use crate::grammar::Transform;
     match transform {
-        Transform::LowLatency2 => "the network holds a loop, and Terroir has no ops for state yet; unroll it",
+        Transform::LowLatency2 => {
+            "the network holds a loop, which cannot become steps with state yet; unroll it"
+        }
         Transform::MakeStateful => {
-            "Terroir has no ops for state yet; leave the flag out and hand outputs to the next inference's inputs"
+            "inputs and outputs cannot become state yet; leave the flag out and hand outputs to the next inference's inputs"
         }
         Transform::Pruning => {
             "channels of zeros are not taken out yet; leave the flag out, the network computes the same without it"

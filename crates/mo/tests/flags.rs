@@ -81,7 +81,7 @@ fn transformations_are_known_by_name() {
     let answer = bench.mo(line);
     assert_eq!(answer.code, 0, "{}", answer.err);
     assert!(answer.err.contains("LowLatency2 has nothing to do"), "{}", answer.err);
-    bench.refused("net.xml", "--transform MakeStateful[a:b]", &["MakeStateful", "no ops for state"]);
+    bench.refused("net.xml", "--transform MakeStateful[a:b]", &["MakeStateful", "cannot become state"]);
     bench.refused("net.xml", "--transform Pruning", &["Pruning", "channels of zeros"]);
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn fold_constants(model: &mut Model, record: &mut Record) -> Result<u
         let Some(node) = model.get(id) else { continue };
         if matches!(node.op, Op::Parameter(_) | Op::Constant(_) | Op::OpResult(_) | Op::Custom(_))
             || node.rt_info.contains_key("decompression")
+            || node.op.operator().has_state()
         {
             continue;
         }

@@ -50,6 +50,10 @@ impl Device for CpuDevice {
                         format!("`{}` of {} is not an op that this device knows", op.type_name, op.version);
                     support.refused.push((node.name.clone(), reason));
                 }
+                op if op.operator().has_state() => {
+                    let reason = "state is the engine's: compile the model by `runtime::Core`".to_owned();
+                    support.refused.push((node.name.clone(), reason));
+                }
                 _ => support.supported.push(node.name.clone()),
             }
         }

@@ -1,17 +1,28 @@
 //! A model that is loaded on a device.
 
-use crate::{InferRequest, PortInfo, Property, error::Result};
+use crate::{
+    InferRequest, PortInfo, Property,
+    error::Result,
+    state::{States, Variable},
+};
+use ir::device::DeviceError;
 use std::{io::Write, sync::Arc};
 
 /// A model on a device. Clones are handles on the same one; it may be used from any thread.
 #[derive(Clone)]
 pub struct CompiledModel {
     device: Arc<dyn ir::device::CompiledModel>,
+    variables: Arc<[Variable]>,
 }
 
 impl CompiledModel {
     pub(crate) fn new(device: Arc<dyn ir::device::CompiledModel>) -> Self {
-        Self { device }
+        Self::stateful(device, Vec::new())
+    }
+
+    /// A model whose last ports are those of its variables.
+    pub(crate) fn stateful(device: Arc<dyn ir::device::CompiledModel>, variables: Vec<Variable>) -> Self {
+        Self { device, variables: variables.into() }
     }
 
     pub(crate) fn device(&self) -> &Arc<dyn ir::device::CompiledModel> {
@@ -20,18 +31,22 @@ impl CompiledModel {
 
     /// The inputs, in the model's order.
     pub fn inputs(&self) -> &[PortInfo] {
-        self.device.inputs()
+        let all = self.device.inputs();
+        &all[..all.len() - self.variables.len()]
     }
 
     /// The outputs, in the model's order.
     pub fn outputs(&self) -> &[PortInfo] {
-        self.device.outputs()
+        let all = self.device.outputs();
+        &all[..all.len() - self.variables.len()]
     }
 
     /// A request with memory of its own.
     pub fn create_infer_request(&self) -> Result<InferRequest> {
         let request = self.device.clone().create_request()?;
-        Ok(InferRequest::new(request, self.inputs().to_vec(), self.outputs().to_vec()))
+        let (inputs, outputs) = (self.inputs().to_vec(), self.outputs().to_vec());
+        let states = States::new(&self.variables, inputs.len(), outputs.len())?;
+        Ok(InferRequest::new(request, inputs, outputs, states))
     }
 
     /// A property, such as `OPTIMAL_NUMBER_OF_INFER_REQUESTS`.
@@ -46,6 +61,10 @@ impl CompiledModel {
 
     /// Writes what [`crate::Core::import_model`] reads.
     pub fn export(&self, to: &mut dyn Write) -> Result<()> {
+        if !self.variables.is_empty() {
+            let what = "export of a model with state".to_owned();
+            return Err(DeviceError::NotOffered { device: "the engine".to_owned(), what }.into());
+        }
         Ok(self.device.export(to)?)
     }
 }

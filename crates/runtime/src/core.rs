@@ -5,6 +5,7 @@ use crate::{
     cache::{self, CACHE_DIR, Entry},
     error::Result,
     plugins::read_plugins,
+    state::stateless,
 };
 use ir::{
     Bytes, Model, Op,
@@ -218,8 +219,9 @@ impl Core {
         }
         let model = read()?;
         let compiled = self.compile(&model, device, config)?;
-        // What an extension computes may change without the model's files telling.
-        if model.nodes().all(|(_, node)| !matches!(node.op, Op::Custom(_))) {
+        // What an extension computes may change without the model's files telling; variables are not the device's.
+        if model.nodes().all(|(_, node)| !matches!(node.op, Op::Custom(_)) && !node.op.operator().has_state())
+        {
             entry.store(compiled.device());
         }
         Ok(compiled)
@@ -227,8 +229,12 @@ impl Core {
 
     fn compile(&self, model: &Model, found: &Arc<dyn Device>, config: &Config) -> Result<CompiledModel> {
         let model = self.extended(model)?;
-        let compiled = found.compile(&model, config, &self.host())?;
-        Ok(CompiledModel::new(compiled))
+        Ok(match stateless(&model)? {
+            Some((plain, variables)) => {
+                CompiledModel::stateful(found.compile(&plain, config, &self.host())?, variables)
+            }
+            None => CompiledModel::new(found.compile(&model, config, &self.host())?),
+        })
     }
 
     /// Loads a model that [`CompiledModel::export`] wrote: the bytes of a file, best as [`ir::map_file`] gives them,
@@ -244,7 +250,8 @@ impl Core {
         let (found, config) = self.resolve(device, config)?;
         let (_, config) = cache_dir(config);
         let model = self.extended(model)?;
-        Ok(found.query_with(&model, &config, &self.host())?)
+        let plain = stateless(&model)?.map(|(plain, _)| plain);
+        Ok(found.query_with(plain.as_ref().unwrap_or(&model), &config, &self.host())?)
     }
 
     /// A model with the engine's extensions, wherever it came from.

@@ -63,6 +63,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A variable of a stateful model is at fault.
+    #[error("the variable `{variable}`: {reason}")]
+    State {
+        /// Its `variable_id`.
+        variable: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A compiled model can't be kept.
     #[error("the model can't be cached: {0}")]
     Cache(String),

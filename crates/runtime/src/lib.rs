@@ -29,6 +29,7 @@ mod preprocess;
 mod queue;
 mod request;
 mod reshape;
+mod state;
 
 pub use crate::core::Core;
 pub use compiled::CompiledModel;

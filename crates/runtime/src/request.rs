@@ -1,7 +1,10 @@
 //! One inference at a time: started, asked after, waited for, awaited, cancelled.
 
-use crate::{Error, HostTensor, PortInfo, ProfileRow, error::Result};
-use ir::device::{Completion, DeviceError, DeviceResult, PortIndex};
+use crate::{Error, HostTensor, PortInfo, ProfileRow, error::Result, state::States};
+use ir::{
+    Tensor,
+    device::{Completion, DeviceError, DeviceResult, PortIndex},
+};
 use std::{
     any::Any,
     future::Future,
@@ -90,6 +93,9 @@ pub struct InferRequest {
     outputs: Vec<PortInfo>,
     /// Outputs that were given tensors of the caller's.
     given_outputs: Vec<usize>,
+    states: States,
+    /// An inference was started whose states are not taken over yet.
+    leaves_states: bool,
 }
 
 impl InferRequest {
@@ -97,6 +103,7 @@ impl InferRequest {
         device: Box<dyn ir::device::InferRequest>,
         inputs: Vec<PortInfo>,
         outputs: Vec<PortInfo>,
+        states: States,
     ) -> Self {
         let shared = Shared {
             state: Mutex::new(State::Idle),
@@ -104,7 +111,8 @@ impl InferRequest {
             waker: Mutex::new(None),
             callback: Mutex::new(None),
         };
-        Self { device, shared: Arc::new(shared), inputs, outputs, given_outputs: Vec::new() }
+        let shared = Arc::new(shared);
+        Self { device, shared, inputs, outputs, given_outputs: Vec::new(), states, leaves_states: false }
     }
 
     /// The tensor of an input or output, by any of its names. Outputs of dynamic shape are there after the first
@@ -156,6 +164,7 @@ impl InferRequest {
     /// Runs one inference and returns when it has ended. The callback is for [`InferRequest::start_async`] only.
     pub fn infer(&mut self) -> Result<()> {
         self.check_idle()?;
+        self.bind_states()?;
         let result = self.device.infer();
         *lock(&self.shared.state) = State::Done(result.clone());
         Ok(result?)
@@ -175,13 +184,9 @@ impl InferRequest {
     }
 
     fn start_device(&mut self, end: impl FnOnce(&Shared, DeviceResult<()>) + Send + 'static) -> Result<()> {
-        {
-            let mut state = lock(&self.shared.state);
-            if matches!(*state, State::Running) {
-                return Err(busy());
-            }
-            *state = State::Running;
-        }
+        self.check_idle()?;
+        self.bind_states()?;
+        *lock(&self.shared.state) = State::Running;
         let shared = self.shared.clone();
         let started = self.device.start(Box::new(move |result| end(&shared, result)));
         if let Err(error) = started {
@@ -209,6 +214,46 @@ impl InferRequest {
     /// The outputs that were given tensors since the last time.
     pub(crate) fn take_given_outputs(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.given_outputs)
+    }
+
+    /// The variables of a stateful model, by their `variable_id`. Each request has values of its own.
+    pub fn states(&self) -> Vec<&str> {
+        self.states.names()
+    }
+
+    /// What a variable holds: what the last inference that ended well has left.
+    pub fn state(&mut self, variable: &str) -> Result<Tensor> {
+        self.settle_states()?;
+        self.states.get(variable)
+    }
+
+    /// Gives a variable a value for the next inference.
+    pub fn set_state(&mut self, variable: &str, value: &Tensor) -> Result<()> {
+        self.settle_states()?;
+        self.states.set(variable, value)
+    }
+
+    /// Lets all variables begin anew.
+    pub fn reset_states(&mut self) -> Result<()> {
+        self.settle_states()?;
+        self.states.reset()
+    }
+
+    fn settle_states(&mut self) -> Result<()> {
+        self.check_idle()?;
+        if std::mem::take(&mut self.leaves_states)
+            && matches!(*lock(&self.shared.state), State::Done(Ok(())) | State::CallbackPanicked(_))
+        {
+            self.states.advance(&*self.device)?;
+        }
+        Ok(())
+    }
+
+    fn bind_states(&mut self) -> Result<()> {
+        self.settle_states()?;
+        self.states.bind(&mut *self.device)?;
+        self.leaves_states = true;
+        Ok(())
     }
 
     /// Where the request stands.

@@ -42,6 +42,7 @@ mod scatter;
 mod select;
 mod slice;
 mod softmax;
+mod state;
 mod suppression;
 #[cfg(test)]
 mod testing;
@@ -85,6 +86,7 @@ pub use scatter::*;
 pub use select::*;
 pub use slice::*;
 pub use softmax::*;
+pub use state::*;
 pub use suppression::*;
 pub use topk::*;
 pub use unary::*;
@@ -368,6 +370,12 @@ pub trait Operator: Visit {
     fn moves(&self, _input: usize) -> bool {
         false
     }
+
+    /// True when the op does more than to compute its outputs from its inputs: it reads or leaves something that outlives
+    /// an inference. Such a node is never folded and never dead.
+    fn has_state(&self) -> bool {
+        false
+    }
 }
 
 /// The types of the outputs of `op` for these very inputs, after all checks of its inference.
@@ -443,6 +451,10 @@ ops! {
     Constant { "Const" 1 => Constant::default(); }
     OpResult { "Result" 1 => OpResult::default(); }
     Convert { "Convert" 1 => Convert::default(); }
+
+    // What outlives an inference
+    ReadValue { "ReadValue" 3 => ReadValue::default(); "ReadValue" 6 => ReadValue::default(); }
+    Assign { "Assign" 3 => Assign::default(); "Assign" 6 => Assign::default(); }
 
     // Elementwise
     Unary {
