@@ -10,8 +10,10 @@
 //! | [`instruction`] | the instruction set: 64-byte descriptors |
 //! | [`program`] | a compiled network |
 //! | [`executor`] | what runs programs |
+//! | [`timing`] | the cycle model |
 
 pub mod architecture;
 pub mod executor;
 pub mod instruction;
 pub mod program;
+pub mod timing;
