@@ -8,6 +8,10 @@
  * compiled models and requests are pairs of an object, which the plugin alone understands, and a table of functions.
  * A list named plugins.json, { "NAME": "library.so" }, tells the engine of the plugin.
  *
+ * A library of custom layers exports another one, and the flag -l names the library:
+ *
+ *   const TerroirExtensionLibrary *terroir_extension_entry(uint32_t abi_version);
+ *
  * Statuses: functions return TERROIR_STATUS_OK or another TERROIR_STATUS_*, and may fill the message they are given.
  * The statuses are those of the Inference Engine of 2018, and the details of a message keep its kind: whoever only
  * gives a text is understood too.
@@ -310,41 +314,6 @@ typedef struct TerroirChunk {
 } TerroirChunk;
 
 /**
- * A model: the text of an IR of version 11, and the constants that it refers to. Text and bytes live until the call
- * returns; who needs the bytes longer calls `retain`, and `release` once for every `retain`.
- */
-typedef struct TerroirModel {
-  /**
-   * The size of this struct.
-   */
-  size_t size;
-  /**
-   * The IR's `.xml`.
-   */
-  struct TerroirStr xml;
-  /**
-   * What the `.bin` would hold, by rising offset; every constant lies within one chunk.
-   */
-  const struct TerroirChunk *chunks;
-  /**
-   * The number of chunks.
-   */
-  size_t chunks_len;
-  /**
-   * What `retain` and `release` take.
-   */
-  void *owner;
-  /**
-   * Keeps the bytes of all chunks. From any thread.
-   */
-  void (*retain)(void *owner);
-  /**
-   * Takes one `retain` back. From any thread.
-   */
-  void (*release)(void *owner);
-} TerroirModel;
-
-/**
  * A setting, such as `NUM_STREAMS` and `2`.
  */
 typedef struct TerroirSetting {
@@ -373,72 +342,6 @@ typedef struct TerroirSettings {
 } TerroirSettings;
 
 /**
- * Told every setting.
- */
-typedef void (*TerroirSettingVisitor)(void *user, struct TerroirStr key, struct TerroirStr value);
-
-/**
- * The functions of the engine. Any of them may be called from several threads at once. The host lives until the
- * call returns that it was given to; who needs it longer calls `retain`, and `release` once for every `retain`.
- */
-typedef struct TerroirHostFunctions {
-  /**
-   * The size of this struct.
-   */
-  size_t size;
-  /**
-   * Keeps the host. Always there.
-   */
-  void (*retain)(void *object);
-  /**
-   * Takes one `retain` back. Always there.
-   */
-  void (*release)(void *object);
-  /**
-   * Another device by its name. It belongs to the caller, who releases it. Always there.
-   */
-  int32_t (*device)(void *object,
-                    struct TerroirStr name,
-                    struct TerroirDevice *device,
-                    struct TerroirMessage *message);
-  /**
-   * Writes to the engine's log, at one of `TERROIR_LOG_*`. Always there.
-   */
-  void (*log)(void *object, int32_t level, struct TerroirStr text);
-  /**
-   * What users have set for every model that is compiled for a device. Always there.
-   */
-  int32_t (*settings)(void *object,
-                      struct TerroirStr device,
-                      TerroirSettingVisitor visit,
-                      void *user,
-                      struct TerroirMessage *message);
-} TerroirHostFunctions;
-
-/**
- * The engine, as a device sees it.
- */
-typedef struct TerroirHost {
-  /**
-   * What its functions take first.
-   */
-  void *object;
-  /**
-   * The functions; they live as long as the process.
-   */
-  const struct TerroirHostFunctions *functions;
-} TerroirHost;
-
-/**
- * Told of every node of a model whether it is taken, one of `TERROIR_NODE_*`.
- */
-typedef void (*TerroirSupportVisitor)(void *user,
-                                      int32_t answer,
-                                      struct TerroirStr node,
-                                      struct TerroirStr device,
-                                      struct TerroirStr reason);
-
-/**
  * A dimension: the sizes from `min` to `max`, both included.
  */
 typedef struct TerroirDimension {
@@ -451,45 +354,6 @@ typedef struct TerroirDimension {
    */
   int64_t max;
 } TerroirDimension;
-
-/**
- * An input or an output of a compiled model.
- */
-typedef struct TerroirPort {
-  /**
-   * The size of this struct.
-   */
-  size_t size;
-  /**
-   * The name of the node that gives it.
-   */
-  struct TerroirStr node;
-  /**
-   * The names of the tensor.
-   */
-  const struct TerroirStr *names;
-  /**
-   * How many.
-   */
-  size_t names_len;
-  /**
-   * One of `TERROIR_TYPE_*`.
-   */
-  int32_t element_type;
-  /**
-   * The number of dimensions; -1 when unknown.
-   */
-  int32_t rank;
-  /**
-   * The dimensions.
-   */
-  const struct TerroirDimension *dimensions;
-} TerroirPort;
-
-/**
- * Told every port of one side, in the model's order.
- */
-typedef void (*TerroirPortVisitor)(void *user, const struct TerroirPort *port);
 
 /**
  * A tensor in somebody's memory: elements in row-major order, little endian.
@@ -539,6 +403,267 @@ typedef struct TerroirTensor {
    */
   void (*release)(void *owner);
 } TerroirTensor;
+
+/**
+ * What is known of an input before the model runs.
+ */
+typedef struct TerroirInputType {
+  /**
+   * One of `TERROIR_TYPE_*`.
+   */
+  int32_t element_type;
+  /**
+   * The number of dimensions; -1 when unknown.
+   */
+  int32_t rank;
+  /**
+   * The dimensions.
+   */
+  const struct TerroirDimension *dimensions;
+  /**
+   * The elements when they are known, as those of constants are; else null.
+   */
+  const struct TerroirTensor *value;
+} TerroirInputType;
+
+/**
+ * Told the type of every output, in order; `rank` is -1 when it is unknown.
+ */
+typedef void (*TerroirOutputVisitor)(void *user,
+                                     int32_t element_type,
+                                     int32_t rank,
+                                     const struct TerroirDimension *dimensions);
+
+/**
+ * Gives the memory of an output, which starts at an address that fits every element type and is there until the
+ * call returns. Called once for every output, in order. Null: there can be no such output; give up with any status.
+ */
+typedef uint8_t *(*TerroirOutputAllocator)(void *user, int32_t element_type, size_t rank, const size_t *shape);
+
+/**
+ * The functions of an extension. Any of them may be called from several threads at once. All that is passed lives
+ * until the call returns.
+ */
+typedef struct TerroirExtensionFunctions {
+  /**
+   * The size of this struct.
+   */
+  size_t size;
+  /**
+   * Keeps the extension. Null together with `release`: it lives as long as its library.
+   */
+  void (*retain)(void *object);
+  /**
+   * Takes one `retain` back.
+   */
+  void (*release)(void *object);
+  /**
+   * Required. The type of the layers, the framework's; it lives as long as the extension.
+   */
+  struct TerroirStr (*type_name)(void *object);
+  /**
+   * The op set that files name for them; it lives as long as the extension. Null: `extension`.
+   */
+  struct TerroirStr (*version)(void *object);
+  /**
+   * Required. Types and shapes of the outputs, from the layer's attributes and its inputs, as far as they are
+   * known.
+   */
+  int32_t (*infer)(void *object,
+                   struct TerroirSettings attributes,
+                   const struct TerroirInputType *inputs,
+                   size_t inputs_len,
+                   TerroirOutputVisitor visit,
+                   void *user,
+                   struct TerroirMessage *message);
+  /**
+   * Required. Computes the outputs, of the types and shapes that `infer` gives for these inputs. The inputs are
+   * dense, and start at addresses that fit their element types.
+   */
+  int32_t (*evaluate)(void *object,
+                      struct TerroirSettings attributes,
+                      const struct TerroirTensor *const *inputs,
+                      size_t inputs_len,
+                      TerroirOutputAllocator allocate,
+                      void *user,
+                      struct TerroirMessage *message);
+} TerroirExtensionFunctions;
+
+/**
+ * The meaning of one type of custom layers.
+ */
+typedef struct TerroirExtension {
+  /**
+   * What its functions take first.
+   */
+  void *object;
+  /**
+   * The functions; they live as long as the library.
+   */
+  const struct TerroirExtensionFunctions *functions;
+} TerroirExtension;
+
+/**
+ * A model: the text of an IR of version 11, and the constants that it refers to. Text and bytes live until the call
+ * returns; who needs the bytes longer calls `retain`, and `release` once for every `retain`.
+ */
+typedef struct TerroirModel {
+  /**
+   * The size of this struct.
+   */
+  size_t size;
+  /**
+   * The IR's `.xml`.
+   */
+  struct TerroirStr xml;
+  /**
+   * What the `.bin` would hold, by rising offset; every constant lies within one chunk.
+   */
+  const struct TerroirChunk *chunks;
+  /**
+   * The number of chunks.
+   */
+  size_t chunks_len;
+  /**
+   * What `retain` and `release` take.
+   */
+  void *owner;
+  /**
+   * Keeps the bytes of all chunks. From any thread.
+   */
+  void (*retain)(void *owner);
+  /**
+   * Takes one `retain` back. From any thread.
+   */
+  void (*release)(void *owner);
+  /**
+   * The meaning of the model's custom layers, as far as the sender knows it; it lives until the call returns, and
+   * what is retained longer.
+   */
+  const struct TerroirExtension *extensions;
+  /**
+   * How many.
+   */
+  size_t extensions_len;
+} TerroirModel;
+
+/**
+ * Told every setting.
+ */
+typedef void (*TerroirSettingVisitor)(void *user, struct TerroirStr key, struct TerroirStr value);
+
+/**
+ * Told every extension; who needs one longer than the call retains it, if it can be retained.
+ */
+typedef void (*TerroirExtensionVisitor)(void *user, const struct TerroirExtension *extension);
+
+/**
+ * The functions of the engine. Any of them may be called from several threads at once. The host lives until the
+ * call returns that it was given to; who needs it longer calls `retain`, and `release` once for every `retain`.
+ */
+typedef struct TerroirHostFunctions {
+  /**
+   * The size of this struct.
+   */
+  size_t size;
+  /**
+   * Keeps the host. Always there.
+   */
+  void (*retain)(void *object);
+  /**
+   * Takes one `retain` back. Always there.
+   */
+  void (*release)(void *object);
+  /**
+   * Another device by its name. It belongs to the caller, who releases it. Always there.
+   */
+  int32_t (*device)(void *object,
+                    struct TerroirStr name,
+                    struct TerroirDevice *device,
+                    struct TerroirMessage *message);
+  /**
+   * Writes to the engine's log, at one of `TERROIR_LOG_*`. Always there.
+   */
+  void (*log)(void *object, int32_t level, struct TerroirStr text);
+  /**
+   * What users have set for every model that is compiled for a device. Always there.
+   */
+  int32_t (*settings)(void *object,
+                      struct TerroirStr device,
+                      TerroirSettingVisitor visit,
+                      void *user,
+                      struct TerroirMessage *message);
+  /**
+   * The meaning of custom layers, for devices that read models of their own, as `import` does. Null in older
+   * engines.
+   */
+  int32_t (*extensions)(void *object,
+                        TerroirExtensionVisitor visit,
+                        void *user,
+                        struct TerroirMessage *message);
+} TerroirHostFunctions;
+
+/**
+ * The engine, as a device sees it.
+ */
+typedef struct TerroirHost {
+  /**
+   * What its functions take first.
+   */
+  void *object;
+  /**
+   * The functions; they live as long as the process.
+   */
+  const struct TerroirHostFunctions *functions;
+} TerroirHost;
+
+/**
+ * Told of every node of a model whether it is taken, one of `TERROIR_NODE_*`.
+ */
+typedef void (*TerroirSupportVisitor)(void *user,
+                                      int32_t answer,
+                                      struct TerroirStr node,
+                                      struct TerroirStr device,
+                                      struct TerroirStr reason);
+
+/**
+ * An input or an output of a compiled model.
+ */
+typedef struct TerroirPort {
+  /**
+   * The size of this struct.
+   */
+  size_t size;
+  /**
+   * The name of the node that gives it.
+   */
+  struct TerroirStr node;
+  /**
+   * The names of the tensor.
+   */
+  const struct TerroirStr *names;
+  /**
+   * How many.
+   */
+  size_t names_len;
+  /**
+   * One of `TERROIR_TYPE_*`.
+   */
+  int32_t element_type;
+  /**
+   * The number of dimensions; -1 when unknown.
+   */
+  int32_t rank;
+  /**
+   * The dimensions.
+   */
+  const struct TerroirDimension *dimensions;
+} TerroirPort;
+
+/**
+ * Told every port of one side, in the model's order.
+ */
+typedef void (*TerroirPortVisitor)(void *user, const struct TerroirPort *port);
 
 /**
  * Told once, on any thread, when a started inference ends. `message` may be null; who calls keeps it.
@@ -857,5 +982,23 @@ typedef struct TerroirPlugin {
    */
   int32_t (*create)(struct TerroirDevice *device, struct TerroirMessage *message);
 } TerroirPlugin;
+
+/**
+ * What a library of custom layers is.
+ */
+typedef struct TerroirExtensionLibrary {
+  /**
+   * The size of this struct.
+   */
+  size_t size;
+  /**
+   * The version that the library was built for: `TERROIR_ABI_VERSION`.
+   */
+  uint32_t abi_version;
+  /**
+   * Required. Tells the extensions.
+   */
+  int32_t (*extensions)(TerroirExtensionVisitor visit, void *user, struct TerroirMessage *message);
+} TerroirExtensionLibrary;
 
 #endif  /* TERROIR_PLUGIN_H */

@@ -1,8 +1,10 @@
-//! The device contract of [`ir::device`] as a C ABI: devices from shared libraries, and devices for them.
+//! The device contract of [`ir::device`] as a C ABI: devices and custom layers from shared libraries, and for them.
 //!
 //! | to | use |
 //! |---|---|
 //! | load a plugin | [`load_device`] |
+//! | load custom layers | [`load_extensions`] |
+//! | make a library of custom layers in Rust | [`export_extensions!`] in a crate of type `cdylib` |
 //! | make a plugin from a device in Rust | [`export_device!`] in a crate of type `cdylib` |
 //! | write one in another language | `include/terroir_plugin.h` |
 //!
@@ -21,5 +23,5 @@ mod raw;
 mod status;
 mod tensor;
 
-pub use load::{LoadError, load_device};
+pub use load::{LoadError, load_device, load_extensions};
 pub use raw::Fault;

@@ -2,22 +2,26 @@
 
 use crate::{
     c,
-    owner::{Kept, release, retain},
+    export::SentExtensions,
+    import,
+    owner::{release, retain, retained, share},
     raw::{Fault, list, take, text},
     status::fault,
 };
 use ir::{
     Bytes, Model, Weights,
-    device::{Config, DeviceError, DeviceResult},
+    device::{DeviceError, DeviceResult},
+    extension::Extensions,
     read_ir_from, to_ir,
 };
-use std::{ffi::c_void, ptr, sync::Arc};
+use std::{ptr, sync::Arc};
 
 /// A model as it is sent. The bytes are those of the model's constants.
 pub(crate) struct Sent {
     xml: String,
     chunks: Vec<c::Chunk>,
     weights: Arc<Weights>,
+    extensions: SentExtensions,
 }
 
 impl Sent {
@@ -31,7 +35,8 @@ impl Sent {
             data: bytes.as_ptr(),
             len: bytes.len() as u64,
         });
-        Ok(Self { chunks: chunks.collect(), xml, weights: Arc::new(weights) })
+        let extensions = SentExtensions::new(Extensions::of_model(model).iter());
+        Ok(Self { chunks: chunks.collect(), xml, weights: Arc::new(weights), extensions })
     }
 
     /// The model for one call.
@@ -44,6 +49,8 @@ impl Sent {
             owner: Arc::as_ptr(&self.weights).cast_mut().cast(),
             retain: Some(retain::<Weights>),
             release: Some(release::<Weights>),
+            extensions: self.extensions.views().as_ptr(),
+            extensions_len: self.extensions.views().len(),
         }
     }
 }
@@ -52,18 +59,6 @@ impl Drop for Sent {
     /// Whoever compiled the model has read its weights: their pages need not stay.
     fn drop(&mut self) {
         self.weights.chunks().for_each(|(_, bytes)| ir::release(bytes));
-    }
-}
-
-/// Bytes of the other side.
-struct Borrowed {
-    bytes: &'static [u8],
-    _kept: Arc<Kept>,
-}
-
-impl AsRef<[u8]> for Borrowed {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes
     }
 }
 
@@ -81,7 +76,7 @@ pub(crate) unsafe fn receive(model: *const c::Model, device: &str) -> DeviceResu
         (model, xml, chunks)
     };
     // SAFETY: the sender keeps the owner at least until the call returns.
-    let kept = unsafe { keep(model.owner, model.retain, model.release) };
+    let kept = unsafe { retained(model.owner, model.retain, model.release) }.map(Arc::new);
     let bytes = |chunk: &c::Chunk| {
         let len =
             usize::try_from(chunk.len).map_err(|_| failed(format!("a chunk of {} bytes", chunk.len)))?;
@@ -92,7 +87,16 @@ pub(crate) unsafe fn receive(model: *const c::Model, device: &str) -> DeviceResu
     let chunks = chunks.iter().map(bytes).collect::<DeviceResult<Vec<_>>>()?;
     let weights = Weights::from_chunks(chunks)
         .ok_or_else(|| failed("the chunks of the model overlap, or are out of order".to_owned()))?;
-    read_ir_from(xml, weights).map_err(|error| failed(error.to_string()))
+    let mut received = read_ir_from(xml, weights).map_err(|error| failed(error.to_string()))?;
+    // SAFETY: the caller's promise.
+    let extensions = unsafe { list(model.extensions, model.extensions_len, "the extensions of a model") };
+    let mut known = Extensions::default();
+    for extension in extensions.map_err(fault(device))? {
+        // SAFETY: as above.
+        known.add(unsafe { import::extension(extension) }.map_err(fault(device))?);
+    }
+    known.attach(&mut received)?;
+    Ok(received)
 }
 
 /// Bytes as they are sent.
@@ -124,48 +128,18 @@ pub(crate) unsafe fn receive_bytes(bytes: *const c::Bytes, device: &str) -> Devi
     // SAFETY: the caller's promise.
     unsafe {
         let bytes = take(bytes).map_err(fault(device))?;
-        let kept = keep(bytes.owner, bytes.retain, bytes.release);
+        let kept = retained(bytes.owner, bytes.retain, bytes.release).map(Arc::new);
         share(bytes.data, bytes.len, kept.as_ref()).map_err(fault(device))
     }
 }
 
-/// Keeps what an owner owns, if it can be kept.
-///
-/// # Safety
-/// The functions are the owner's, which lives.
-unsafe fn keep(
-    owner: *mut c_void,
-    retain: Option<unsafe extern "C" fn(owner: *mut c_void)>,
-    release: Option<unsafe extern "C" fn(owner: *mut c_void)>,
-) -> Option<Arc<Kept>> {
-    let (retain, release) = (retain?, release?);
-    // SAFETY: the caller's promise; what is retained is released once.
-    Some(Arc::new(unsafe {
-        retain(owner);
-        Kept::new(owner, release)
-    }))
-}
-
-/// Bytes of the other side: shared when they are kept, else copied, since they end with the call.
-///
-/// # Safety
-/// The bytes are there until the call returns, and for as long as they are kept.
-unsafe fn share(data: *const u8, len: usize, kept: Option<&Arc<Kept>>) -> Result<Bytes, Fault> {
-    // SAFETY: the caller's promise; the slice can only be reached through what keeps it, which lies beside it.
-    let bytes: &'static [u8] = unsafe { list(data, len, "bytes of the other side")? };
-    Ok(match kept {
-        Some(kept) => Bytes::from_owner(Borrowed { bytes, _kept: kept.clone() }),
-        None => Bytes::copy_from_slice(bytes),
-    })
-}
-
-/// Settings as they are sent: views of `config`, valid as long as both live.
-pub(crate) fn settings_of(config: &Config) -> Vec<c::Setting> {
+/// Settings as they are sent: views of the pairs, valid as long as these live.
+pub(crate) fn settings_of<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<c::Setting> {
     let setting = |(key, value): (&String, &String)| c::Setting {
         key: key.as_str().into(),
         value: value.as_str().into(),
     };
-    config.iter().map(setting).collect()
+    pairs.map(setting).collect()
 }
 
 /// The array of settings for one call.
@@ -178,14 +152,17 @@ pub(crate) fn settings_view(settings: &[c::Setting]) -> c::Settings {
 ///
 /// # Safety
 /// The array and its texts are as the contract has them.
-pub(crate) unsafe fn receive_settings(settings: c::Settings, device: &str) -> DeviceResult<Config> {
+pub(crate) unsafe fn receive_settings<P: FromIterator<(String, String)>>(
+    settings: c::Settings,
+    device: &str,
+) -> DeviceResult<P> {
     // SAFETY: the caller's promise.
     let read = || unsafe {
         let settings = list(settings.items, settings.len, "the settings")?;
         let pair = |setting: &c::Setting| {
             Ok((text(setting.key, "a key")?.to_owned(), text(setting.value, "a value")?.to_owned()))
         };
-        settings.iter().map(pair).collect::<Result<Config, Fault>>()
+        settings.iter().map(pair).collect::<Result<P, Fault>>()
     };
     read().map_err(fault(device))
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     c,
-    raw::{Fault, Grows, take},
+    raw::{Fault, Grows, list, take},
 };
+use ir::Bytes;
 use std::{ffi::c_void, sync::Arc};
 
 /// Counts one more holder of an `Arc<T>` that crossed as a pointer.
@@ -50,6 +51,48 @@ impl Drop for Kept {
     fn drop(&mut self) {
         // SAFETY: promised when this was made.
         unsafe { (self.release)(self.owner) };
+    }
+}
+
+/// Keeps what an owner owns, if it can be kept.
+///
+/// # Safety
+/// The functions are the owner's, which lives.
+pub(crate) unsafe fn retained(
+    owner: *mut c_void,
+    retain: Option<unsafe extern "C" fn(owner: *mut c_void)>,
+    release: Option<unsafe extern "C" fn(owner: *mut c_void)>,
+) -> Option<Kept> {
+    let (retain, release) = (retain?, release?);
+    // SAFETY: the caller's promise; what is retained is released once.
+    Some(unsafe {
+        retain(owner);
+        Kept::new(owner, release)
+    })
+}
+
+/// Bytes of the other side: shared when they are kept, else copied, since they end with the call.
+///
+/// # Safety
+/// The bytes are there until the call returns, and for as long as they are kept.
+pub(crate) unsafe fn share(data: *const u8, len: usize, kept: Option<&Arc<Kept>>) -> Result<Bytes, Fault> {
+    // SAFETY: the caller's promise; the slice can only be reached through what keeps it, which lies beside it.
+    let bytes: &'static [u8] = unsafe { list(data, len, "bytes of the other side")? };
+    Ok(match kept {
+        Some(kept) => Bytes::from_owner(Borrowed { bytes, _kept: kept.clone() }),
+        None => Bytes::copy_from_slice(bytes),
+    })
+}
+
+/// Bytes of the other side.
+struct Borrowed {
+    bytes: &'static [u8],
+    _kept: Arc<Kept>,
+}
+
+impl AsRef<[u8]> for Borrowed {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes
     }
 }
 

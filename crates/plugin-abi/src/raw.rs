@@ -122,6 +122,8 @@ grows! {
     DeviceFunctions "TerroirDeviceFunctions" 9 [release, name, description, query, compile],
     CompiledFunctions "TerroirCompiledFunctions" 7 [release, ports, create_request],
     RequestFunctions "TerroirRequestFunctions" 8 [release, set_tensor, tensor, infer],
+    ExtensionLibrary "TerroirExtensionLibrary" 3 [],
+    ExtensionFunctions "TerroirExtensionFunctions" 7 [type_name, infer, evaluate],
     HostFunctions "TerroirHostFunctions" 6 [retain, release, device, log, settings],
 }
 
@@ -271,8 +273,15 @@ mod tests {
             assert_eq!(text(bad, "t"), Err(Fault::Text { what: "t", at: 2 }));
         }
         let size = size_of::<c::HostFunctions>();
-        let table =
-            c::HostFunctions { size, retain: None, release: None, device: None, log: None, settings: None };
+        let table = c::HostFunctions {
+            size,
+            retain: None,
+            release: None,
+            device: None,
+            log: None,
+            settings: None,
+            extensions: None,
+        };
         // SAFETY: the struct has the bytes that it says.
         let missing = unsafe { take(&raw const table) }.err();
         let function = Some(Fault::Function { table: "TerroirHostFunctions", function: "retain" });

@@ -2,12 +2,12 @@
 
 use crate::{
     c,
-    owner::{Kept, release, retain},
-    raw::{Fault, list},
+    owner::{Kept, release, retain, retained, share},
+    raw::{Fault, list, take},
     status::fault,
 };
 use ir::{
-    ElementType,
+    ALIGNMENT, AlignedBytes, ElementType, Tensor,
     device::{DeviceError, DeviceResult, HostTensor},
     shape::MAX_RANK,
 };
@@ -70,6 +70,59 @@ pub(crate) fn view(tensor: HostTensor, data: *mut u8, byte_len: usize) -> c::Ten
         retain: Some(retain::<Viewed>),
         release: Some(release::<Viewed>),
     }
+}
+
+/// A tensor that never changes, as it is sent.
+pub(crate) struct SentTensor(Arc<Tensor>);
+
+impl SentTensor {
+    /// Elements where nobody may read them as they lie are copied.
+    pub(crate) fn new(tensor: &Tensor) -> Self {
+        const WIDEST: usize = 8;
+        let aligned = tensor.bytes().as_ptr().addr().is_multiple_of(WIDEST);
+        let sent = match aligned {
+            true => tensor.clone(),
+            false => {
+                let bytes = AlignedBytes::from_slice(ALIGNMENT, tensor.bytes());
+                let copy = Tensor::from_aligned(tensor.element_type(), tensor.shape().to_vec(), bytes);
+                copy.expect("as many bytes as before")
+            }
+        };
+        Self(Arc::new(sent))
+    }
+
+    /// The tensor for one call.
+    pub(crate) fn view(&self) -> c::Tensor {
+        c::Tensor {
+            size: size_of::<c::Tensor>(),
+            data: self.0.bytes().as_ptr().cast_mut(),
+            byte_len: self.0.bytes().len(),
+            element_type: type_number(self.0.element_type()),
+            rank: self.0.shape().len(),
+            shape: self.0.shape().as_ptr(),
+            strides: ptr::null(),
+            owner: Arc::as_ptr(&self.0).cast_mut().cast(),
+            retain: Some(retain::<Tensor>),
+            release: Some(release::<Tensor>),
+        }
+    }
+}
+
+/// A tensor that the other side sent: shared where it can be kept.
+///
+/// # Safety
+/// `view` is null, or a dense tensor as the contract has it.
+pub(crate) unsafe fn receive_constant(view: *const c::Tensor, side: &str) -> DeviceResult<Tensor> {
+    // SAFETY: the caller's promise.
+    let read = || unsafe {
+        let view = take(view)?;
+        let kept = retained(view.owner, view.retain, view.release).map(Arc::new);
+        let bytes = share(view.data, view.byte_len, kept.as_ref())?;
+        Ok((type_of(view.element_type)?, shape_of(&view)?, bytes))
+    };
+    let (ty, shape, bytes) = read().map_err(fault(side))?;
+    Tensor::new(ty, shape, bytes)
+        .map_err(|error| DeviceError::Failed { device: side.to_owned(), message: error.to_string() })
 }
 
 /// Takes the retain of a [`view`] back.

@@ -14,6 +14,10 @@ const HEAD: &str = "\
  * compiled models and requests are pairs of an object, which the plugin alone understands, and a table of functions.
  * A list named plugins.json, { \"NAME\": \"library.so\" }, tells the engine of the plugin.
  *
+ * A library of custom layers exports another one, and the flag -l names the library:
+ *
+ *   const TerroirExtensionLibrary *terroir_extension_entry(uint32_t abi_version);
+ *
  * Statuses: functions return TERROIR_STATUS_OK or another TERROIR_STATUS_*, and may fill the message they are given.
  * The statuses are those of the Inference Engine of 2018, and the details of a message keep its kind: whoever only
  * gives a text is understood too.
@@ -40,13 +44,15 @@ fn generated() -> String {
         enumeration: EnumConfig::default(),
         export: ExportConfig {
             prefix: Some("Terroir".to_owned()),
-            include: ["Plugin", "Device", "Compiled", "Request", "Host"].map(str::to_owned).to_vec(),
+            include: ["Plugin", "Device", "Compiled", "Request", "Host", "ExtensionLibrary"]
+                .map(str::to_owned)
+                .to_vec(),
             ..ExportConfig::default()
         },
         ..Config::default()
     };
     let mut builder = Builder::new().with_config(config);
-    for file in ["mod", "message", "model", "request", "device"] {
+    for file in ["mod", "message", "model", "request", "device", "extension"] {
         builder = builder.with_src(root.join(format!("src/c/{file}.rs")));
     }
     let mut text = Vec::new();

@@ -126,6 +126,13 @@ impl Core {
         lock(&self.inner.extensions).add(extension);
     }
 
+    /// Gives custom layers the meaning that a shared library has for them; see [`crate::load_extensions`].
+    pub fn add_extensions(&self, library: impl AsRef<Path>) -> Result<()> {
+        let loaded = plugin_abi::load_extensions(library.as_ref())?;
+        loaded.into_iter().for_each(|extension| self.add_extension(extension));
+        Ok(())
+    }
+
     /// Reads an IR; the `.bin` is looked for beside the `.xml`.
     pub fn read_model(&self, xml: impl AsRef<Path>) -> Result<Model> {
         self.with_extensions(ir::read_ir(xml.as_ref())?)

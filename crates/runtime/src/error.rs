@@ -44,6 +44,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A library of custom layers can't be used.
+    #[error("the custom layers cannot be loaded: {0}")]
+    Extensions(#[from] plugin_abi::LoadError),
     /// A device's library can't be used.
     #[error("the device `{device}` cannot be loaded: {source}")]
     Plugin {

@@ -35,7 +35,7 @@ pub use crate::core::Core;
 pub use compiled::CompiledModel;
 pub use error::Error;
 pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow, Property, Span};
-pub use plugin_abi::LoadError;
+pub use plugin_abi::{LoadError, load_extensions};
 pub use plugins::{PLUGINS_FILE, PLUGINS_VARIABLE, find_plugins};
 pub use preprocess::{
     ColorFormat, Crop, CustomOps, InputSettings, OutputSettings, ResizeAlgorithm, apply_settings,

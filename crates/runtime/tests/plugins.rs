@@ -1,6 +1,7 @@
 //! Plugins in C: a device that works, and libraries that break the contract in every way that can be told.
 
 mod libraries;
+mod plugin_list;
 
 use ir::{
     ElementType, Model, PartialShape, Tensor,
@@ -35,7 +36,7 @@ fn values(tensor: &HostTensor) -> Vec<f64> {
 }
 
 fn core_with(folder: &Path, name: &str, library: &Path) -> Core {
-    libraries::list_plugins(folder, &[(name, library)]);
+    plugin_list::write(folder, &[(name, library)]);
     let core = Core::new();
     core.add_plugins(folder).unwrap();
     core
@@ -44,8 +45,11 @@ fn core_with(folder: &Path, name: &str, library: &Path) -> Core {
 #[test]
 fn a_device_in_c_runs_elementwise_networks() {
     let folder = tempfile::tempdir().unwrap();
-    let core =
-        core_with(folder.path(), "ELEMENTWISE", &libraries::c_library(folder.path(), "elementwise", &[]));
+    let core = core_with(
+        folder.path(),
+        "ELEMENTWISE",
+        &libraries::c_library(folder.path(), "plugins/elementwise", &[]),
+    );
     assert_eq!(core.available_devices(), ["ELEMENTWISE"]);
     assert_eq!(core.device("ELEMENTWISE").unwrap().description(), "elementwise ops, in C");
     let compiled = core.compile_model(&small(None), "ELEMENTWISE", &Config::new()).unwrap();
@@ -92,8 +96,11 @@ fn a_device_in_c_runs_elementwise_networks() {
 #[test]
 fn a_device_in_c_says_what_it_does_not_take() {
     let folder = tempfile::tempdir().unwrap();
-    let core =
-        core_with(folder.path(), "ELEMENTWISE", &libraries::c_library(folder.path(), "elementwise", &[]));
+    let core = core_with(
+        folder.path(),
+        "ELEMENTWISE",
+        &libraries::c_library(folder.path(), "plugins/elementwise", &[]),
+    );
     let model = small(Some(Unary::Exp));
     let support = core.query_model(&model, "ELEMENTWISE", &Config::new()).unwrap();
     assert_eq!(support.refused, [("extra".to_owned(), "Exp is not an op of this device".to_owned())]);
@@ -121,7 +128,7 @@ fn a_device_in_c_says_what_it_does_not_take() {
 fn libraries_that_are_no_plugins_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let load = |definitions: &[&str]| {
-        let library = libraries::c_library(folder.path(), "faults", definitions);
+        let library = libraries::c_library(folder.path(), "plugins/faults", definitions);
         let own = tempfile::tempdir().unwrap();
         let core = core_with(own.path(), "FAULTY", &library);
         // The name is known before anything is loaded; the failure comes with the first use, each time.
@@ -147,7 +154,7 @@ fn libraries_that_are_no_plugins_are_told_apart() {
         (&["FAULT=NULL_PLUGIN"], "TerroirPlugin is null"),
         (&["FAULT=SMALL_PLUGIN"], "TerroirPlugin says that it has 4 bytes"),
         (&["FAULT=NO_CREATE"], "`create` of TerroirPlugin is null"),
-        (&["FAULT=CREATE_FAILS"], "Device"),
+        (&["FAULT=CREATE_FAILS"], "Failed"),
         (&["FAULT=CREATE_FAILS"], "no card was found"),
         (&["FAULT=CREATE_SILENT"], "FAULTY does not offer status -2, without a message"),
         (&["FAULT=NULL_TABLE"], "TerroirDeviceFunctions is null"),
@@ -183,7 +190,7 @@ fn files_that_are_no_libraries_are_told_apart() {
 
 /// A request of a device with a fault.
 fn faulty(folder: &Path, fault: &str) -> Result<InferRequest, Error> {
-    let library = libraries::c_library(folder, "faults", &[&format!("FAULT={fault}")]);
+    let library = libraries::c_library(folder, "plugins/faults", &[&format!("FAULT={fault}")]);
     let core = core_with(folder, "FAULTY", &library);
     let mut model = Model::new("copy");
     let x = model.add("in", Parameter::new(ElementType::F32, PartialShape::fixed(&[4])), &[]).unwrap();

@@ -1,6 +1,6 @@
 //! The plugin's entry, devices, compiled models, and the engine as they see it.
 
-use super::{Bytes, Message, Model, Request, Settings, Str};
+use super::{Bytes, ExtensionVisitor, Message, Model, Request, Settings, Str};
 use std::{ffi::c_void, mem::offset_of};
 
 /// The name of the one function that a plugin exports.
@@ -269,6 +269,16 @@ pub struct HostFunctions {
             message: *mut Message,
         ) -> i32,
     >,
+    /// The meaning of custom layers, for devices that read models of their own, as `import` does. Null in older
+    /// engines.
+    pub extensions: Option<
+        unsafe extern "C" fn(
+            object: *mut c_void,
+            visit: ExtensionVisitor,
+            user: *mut c_void,
+            message: *mut Message,
+        ) -> i32,
+    >,
 }
 
 const _: () = {
@@ -282,5 +292,6 @@ const _: () = {
     assert!(offset_of!(Port, element_type) == 5 * word);
     assert!(offset_of!(Port, dimensions) == 5 * word + 8);
     assert!(size_of::<CompiledFunctions>() == 7 * word);
-    assert!(size_of::<HostFunctions>() == 6 * word);
+    assert!(offset_of!(HostFunctions, extensions) == 6 * word);
+    assert!(size_of::<HostFunctions>() == 7 * word);
 };

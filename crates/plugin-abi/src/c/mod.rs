@@ -7,11 +7,13 @@
 #![allow(clippy::type_complexity)]
 
 mod device;
+mod extension;
 mod message;
 mod model;
 mod request;
 
 pub use device::*;
+pub use extension::*;
 pub use message::*;
 pub use model::*;
 pub use request::*;

@@ -1,6 +1,6 @@
 //! Models as they cross.
 
-use super::Str;
+use super::{Extension, Str};
 use std::{ffi::c_void, mem::offset_of};
 
 /// The bytes of one or more constants, at their place in the IR's `.bin`.
@@ -33,6 +33,11 @@ pub struct Model {
     pub retain: Option<unsafe extern "C" fn(owner: *mut c_void)>,
     /// Takes one `retain` back. From any thread.
     pub release: Option<unsafe extern "C" fn(owner: *mut c_void)>,
+    /// The meaning of the model's custom layers, as far as the sender knows it; it lives until the call returns, and
+    /// what is retained longer.
+    pub extensions: *const Extension,
+    /// How many.
+    pub extensions_len: usize,
 }
 
 /// Bytes that live until the call returns; who needs them longer calls `retain`, and `release` once for every
@@ -79,7 +84,8 @@ const _: () = {
     assert!(offset_of!(Model, xml) == word);
     assert!(offset_of!(Model, chunks) == 3 * word);
     assert!(offset_of!(Model, owner) == 5 * word);
-    assert!(size_of::<Model>() == 8 * word);
+    assert!(offset_of!(Model, extensions) == 8 * word);
+    assert!(size_of::<Model>() == 10 * word);
     assert!(offset_of!(Bytes, owner) == 3 * word);
     assert!(size_of::<Bytes>() == 6 * word);
     assert!(size_of::<Setting>() == 4 * word);

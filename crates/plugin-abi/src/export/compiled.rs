@@ -7,11 +7,13 @@ use crate::{
     status::{answer, fault},
     tensor::type_number,
 };
-use ir::device::{CompiledModel, PortInfo};
+use ir::{
+    device::{CompiledModel, PortInfo},
+    op::PortType,
+};
 use std::{
     ffi::c_void,
     io::{self, Write},
-    ptr,
     sync::Arc,
 };
 
@@ -55,20 +57,37 @@ unsafe extern "C" fn ports(
     }
 }
 
+/// The type of a port as the other side sees it.
+pub(crate) struct PortView {
+    pub(crate) element_type: i32,
+    pub(crate) rank: i32,
+    pub(crate) dimensions: Vec<c::Dimension>,
+}
+
+impl PortView {
+    pub(crate) fn new(ty: &PortType) -> Self {
+        let dims = ty.shape.dims();
+        let dimension = |dim: &ir::Dim| c::Dimension { min: dim.min(), max: dim.max() };
+        Self {
+            element_type: type_number(ty.element_type),
+            rank: dims.map_or(-1, |dims| dims.len() as i32),
+            dimensions: dims.unwrap_or_default().iter().map(dimension).collect(),
+        }
+    }
+}
+
 /// Shows a port as the other side sees it.
 fn show(port: &PortInfo, visit: impl FnOnce(*const c::Port)) {
     let names: Vec<c::Str> = port.names.iter().map(|name| name.as_str().into()).collect();
-    let dims = port.ty.shape.dims();
-    let dimensions: Vec<c::Dimension> =
-        dims.unwrap_or_default().iter().map(|dim| c::Dimension { min: dim.min(), max: dim.max() }).collect();
+    let view = PortView::new(&port.ty);
     let port = c::Port {
         size: size_of::<c::Port>(),
         node: port.node.as_str().into(),
         names: names.as_ptr(),
         names_len: names.len(),
-        element_type: type_number(port.ty.element_type),
-        rank: dims.map_or(-1, |dims| dims.len() as i32),
-        dimensions: if dimensions.is_empty() { ptr::null() } else { dimensions.as_ptr() },
+        element_type: view.element_type,
+        rank: view.rank,
+        dimensions: view.dimensions.as_ptr(),
     };
     visit(&raw const port);
 }

@@ -1,13 +1,16 @@
 //! The host: as a table of functions for devices, and as devices in Rust see it from behind that table.
 
-use super::{HERE, give_object, object, there};
+use super::{HERE, SentExtensions, extension::visit_extensions, give_object, object, there};
 use crate::{
     c, import,
     owner::{Object, release, retain},
     raw::{list, text},
     status::{Gather, answer, ask, caught, fault},
 };
-use ir::device::{Config, Device, DeviceResult, Host};
+use ir::{
+    device::{Config, Device, DeviceResult, Host},
+    extension::Extensions,
+};
 use std::{
     any::Any,
     collections::HashMap,
@@ -36,6 +39,7 @@ static FUNCTIONS: c::HostFunctions = c::HostFunctions {
     device: Some(device),
     log: Some(log),
     settings: Some(settings),
+    extensions: Some(extensions),
 };
 
 unsafe extern "C" fn device(
@@ -84,6 +88,21 @@ unsafe extern "C" fn settings(
                 visit(user, key.as_str().into(), value.as_str().into());
             }
             Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn extensions(
+    this: *mut c_void,
+    visit: c::ExtensionVisitor,
+    user: *mut c_void,
+    message: *mut c::Message,
+) -> i32 {
+    // SAFETY: the object is one of `SentHost`'s, the rest is as the contract has it.
+    unsafe {
+        answer(message, || {
+            let own = object::<Arc<dyn Host>>(this)?.extensions();
+            visit_extensions(SentExtensions::new(own.iter()), visit, user)
         })
     }
 }
@@ -147,6 +166,20 @@ impl Host for ForeignHost {
             tracing::warn!("no settings for {device}: {error}");
             Config::new()
         })
+    }
+
+    fn extensions(&self) -> Extensions {
+        let Some(call) = self.0.functions.extensions else { return Extensions::default() };
+        // SAFETY: the host is retained, and all that is passed lives until the call returns.
+        let told = unsafe {
+            import::extensions("the engine", |visit, user, message| call(self.0.object, visit, user, message))
+        };
+        let mut known = Extensions::default();
+        match told {
+            Ok(told) => told.into_iter().for_each(|extension| known.add(extension)),
+            Err(error) => tracing::warn!("no custom layers: {error}"),
+        }
+        known
     }
 
     fn shared(

@@ -2,6 +2,7 @@
 
 mod compiled;
 mod device;
+mod extension;
 mod host;
 mod request;
 
@@ -13,7 +14,11 @@ use crate::{
 use ir::device::{Device, DeviceResult, PortIndex};
 use std::{ffi::c_void, sync::Arc};
 
+pub(crate) use compiled::PortView;
 pub(crate) use device::export as device;
+pub(crate) use extension::SentExtensions;
+#[doc(hidden)]
+pub use extension::{library, tell};
 pub(crate) use host::SentHost;
 
 /// What [`crate::export_device`] puts behind the entry symbol.

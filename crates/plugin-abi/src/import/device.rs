@@ -43,7 +43,7 @@ impl Imported {
     fn ask_support(&self, model: &Model, config: &Config, host: *const c::Host) -> DeviceResult<Support> {
         let query = self.object.functions.query.expect("checked when it was adopted");
         let sent = Sent::new(model, &self.name)?;
-        let (view, settings) = (sent.view(), settings_of(config));
+        let (view, settings) = (sent.view(), settings_of(config.iter()));
         Gather::run(&self.name, Support::default(), |user| {
             // SAFETY: the object lives, and all that is passed lives until the call returns.
             unsafe {
@@ -132,7 +132,7 @@ impl Device for Imported {
     ) -> DeviceResult<Arc<dyn CompiledModel>> {
         let compile = self.object.functions.compile.expect("checked when it was adopted");
         let sent = Sent::new(model, &self.name)?;
-        let (view, settings, host) = (sent.view(), settings_of(config), SentHost::new(host));
+        let (view, settings, host) = (sent.view(), settings_of(config.iter()), SentHost::new(host));
         self.made(|to| {
             let (settings, host) = (settings_view(&settings), host.view());
             // SAFETY: the object lives, and all that is passed lives until the call returns.
@@ -152,7 +152,7 @@ impl Device for Imported {
     ) -> DeviceResult<Arc<dyn CompiledModel>> {
         let import = self.object.functions.import.ok_or_else(|| self.not_offered("import"))?;
         let sent = SentBytes::new(from);
-        let (view, settings, host) = (sent.view(), settings_of(config), SentHost::new(host));
+        let (view, settings, host) = (sent.view(), settings_of(config.iter()), SentHost::new(host));
         self.made(|to| {
             let (settings, host) = (settings_view(&settings), host.view());
             // SAFETY: the object lives, and all that is passed lives until the call returns.

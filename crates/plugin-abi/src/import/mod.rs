@@ -2,11 +2,14 @@
 
 mod compiled;
 mod device;
+mod extension;
 mod ports;
 mod request;
 mod running;
 
 pub(crate) use device::adopt as device;
+pub(crate) use extension::{adopt as extension, gather as extensions};
+pub(crate) use ports::port_type;
 
 use crate::{
     c,

@@ -17,20 +17,33 @@ pub(super) unsafe fn receive(port: *const c::Port) -> Result<PortInfo, Fault> {
         let port = take(port)?;
         let names = list(port.names, port.names_len, "the names of a port")?;
         let names = names.iter().map(|name| Ok(text(*name, "the name of a port")?.to_owned()));
-        let shape = match usize::try_from(port.rank) {
-            Err(_) if port.rank == -1 => PartialShape::UNKNOWN,
-            Ok(rank) if rank <= MAX_RANK => {
-                let dims = list(port.dimensions, rank, "the dimensions of a port")?;
-                PartialShape::new(dims.iter().map(dimension).collect::<Result<Vec<_>, _>>()?)
-            }
-            _ => return Err(Fault::Number { what: "the rank of a port", found: port.rank.into() }),
-        };
         Ok(PortInfo {
             node: text(port.node, "the node of a port")?.to_owned(),
             names: names.collect::<Result<_, Fault>>()?,
-            ty: PortType::new(type_of(port.element_type)?, shape),
+            ty: port_type(port.element_type, port.rank, port.dimensions)?,
         })
     }
+}
+
+/// A type and a shape, as far as it is known.
+///
+/// # Safety
+/// The dimensions are as the contract has them.
+pub(crate) unsafe fn port_type(
+    element_type: i32,
+    rank: i32,
+    dimensions: *const c::Dimension,
+) -> Result<PortType, Fault> {
+    let shape = match usize::try_from(rank) {
+        Err(_) if rank == -1 => PartialShape::UNKNOWN,
+        Ok(rank) if rank <= MAX_RANK => {
+            // SAFETY: the caller's promise.
+            let dims = unsafe { list(dimensions, rank, "the dimensions of a port")? };
+            PartialShape::new(dims.iter().map(dimension).collect::<Result<Vec<_>, _>>()?)
+        }
+        _ => return Err(Fault::Number { what: "the rank of a port", found: rank.into() }),
+    };
+    Ok(PortType::new(type_of(element_type)?, shape))
 }
 
 fn dimension(dim: &c::Dimension) -> Result<Dim, Fault> {
