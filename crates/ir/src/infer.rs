@@ -46,7 +46,7 @@ fn infer_values(op: &Op, inputs: &Inputs, outputs: &[Output]) -> Option<Vec<Opti
             && sizes.and_then(|s| element_count(&s)).is_some_and(|n| n <= MOST_ELEMENTS)
     };
     // Dynamic shapes still leave values to follow: the rank-long vectors of shape arithmetic have fixed shapes.
-    if op.operator().has_state() || !outputs.iter().any(small) {
+    if op.operator().has_state() || op.operator().owns_graph() || !outputs.iter().any(small) {
         return None;
     }
     let known: Option<Vec<Tensor>> = (0..inputs.len()).map(|i| inputs.tensor(i).cloned()).collect();

@@ -145,7 +145,7 @@ pub enum ModelError {
 }
 
 /// A network: nodes in any order, the inputs and the outputs in theirs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Model {
     /// The network's name.
     pub name: String,

@@ -289,8 +289,8 @@ fn what_is_broken_is_named() {
             "the layers form a cycle: 7 \"sum\" (Add)",
             |k| matches!(k, Kind::Cycle { .. }),
         ),
-        ("\"Add\"", "\"Loop\"", "layer 7 \"sum\" (Loop): Loop owns a graph of its own", |k| {
-            matches!(k, Kind::Subgraph { .. })
+        ("\"Add\"", "\"TensorIterator\"", "layer 7 \"sum\" (TensorIterator): <layer> has no <body>", |k| {
+            matches!(k, Kind::MissingElement { name: "body", .. })
         }),
         (
             "size=\"8\"",

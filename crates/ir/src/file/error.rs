@@ -187,13 +187,11 @@ pub enum ReadErrorKind {
         /// The layers on it.
         path: Vec<String>,
     },
-    /// An op that owns a graph.
-    #[error(
-        "{op} owns a graph of its own, which Terroir doesn't read yet; unroll it before the model is converted"
-    )]
-    Subgraph {
-        /// The op's type.
-        op: String,
+    /// Graphs lie too deep in each other.
+    #[error("graphs lie more than {most} deep in each other")]
+    DepthOfGraphs {
+        /// The most that is read.
+        most: usize,
     },
     /// A constant needs the weights, and there is no such file.
     #[error("the constant needs {size} bytes of {}, which does not exist", path.display())]

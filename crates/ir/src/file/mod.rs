@@ -3,6 +3,7 @@
 //! Versions 10 and 11 are read as any tool wrote them; version 11 is written, as OpenVINO 2026 and Netron open it,
 //! and version 10 for runtimes up to 2021.4.
 
+mod bodies;
 mod error;
 mod read;
 mod weights;

@@ -1,6 +1,6 @@
 //! From IR text and weights to a model.
 
-use super::{LAYOUT, ReadError, ReadErrorKind as Kind, Weights, escape_step, split_names};
+use super::{LAYOUT, ReadError, ReadErrorKind as Kind, Weights, bodies, escape_step, split_names};
 use crate::{
     Dim, ElementType, Layout, Model, NodeId, Op, PartialShape, Port, RtAttribute, RtInfo, Tensor,
     attribute::{self, Attribute},
@@ -9,7 +9,8 @@ use crate::{
     shape::MAX_RANK,
 };
 use bytes::Bytes;
-use roxmltree::{Document, Node as Element, ParsingOptions};
+pub(super) use roxmltree::Node as Element;
+use roxmltree::{Document, ParsingOptions};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
@@ -21,6 +22,8 @@ use std::{
 const MOST_XML_NODES: u32 = 1 << 24;
 /// The deepest that elements of the model's `rt_info` may lie in each other.
 const MOST_DEPTH: usize = 64;
+/// The deepest that graphs may lie in each other: loops in branches of loops.
+const MOST_DEPTH_OF_GRAPHS: usize = 16;
 
 /// Reads an IR of version 10 or 11; its weights are those of the `.bin` beside it, mapped, and needed only when
 /// there are constants. The files must not be changed in place while the model lives (see [`map_file`]).
@@ -49,27 +52,27 @@ pub fn read_ir_from(xml: &str, weights: impl Into<Weights>) -> Result<Model, Rea
 }
 
 /// Where constants are taken from.
-enum Store {
+pub(super) enum Store {
     Weights(Weights),
     Missing(PathBuf),
 }
 
 /// One layer as the file has it.
-struct Layer<'a> {
-    element: Element<'a, 'a>,
+pub(super) struct Layer<'a> {
+    pub(super) element: Element<'a, 'a>,
     id: u64,
     name: &'a str,
     kind: &'a str,
     version: &'a str,
-    inputs: Vec<FilePort<'a>>,
-    outputs: Vec<FilePort<'a>>,
+    pub(super) inputs: Vec<FilePort<'a>>,
+    pub(super) outputs: Vec<FilePort<'a>>,
     /// Along `inputs`: the index of the layer and of its output.
     sources: Vec<(usize, usize)>,
 }
 
 /// One port as the file has it.
-struct FilePort<'a> {
-    id: u64,
+pub(super) struct FilePort<'a> {
+    pub(super) id: u64,
     element: Element<'a, 'a>,
 }
 
@@ -88,7 +91,7 @@ impl Layer<'_> {
     }
 }
 
-fn fail(at: Element, kind: impl Into<Kind>) -> ReadError {
+pub(super) fn fail(at: Element, kind: impl Into<Kind>) -> ReadError {
     let position = at.document().text_pos_at(at.range().start);
     ReadError { position: Some((position.row, position.col)), ..ReadError::new(kind.into()) }
 }
@@ -114,10 +117,7 @@ fn read(text: &str, weights: &Store) -> Result<Model, ReadError> {
         "11" => false,
         found => return Err(fail(net, Kind::Version { found: found.to_owned() })),
     };
-    let layers = read_layers(net)?;
-    let mut model = Model::new(net.attribute("name").unwrap_or_default());
-    let nodes = add_nodes(&mut model, &layers, weights)?;
-    name_tensors(&mut model, &layers, &nodes)?;
+    let (mut model, _) = read_graph(net, weights, 0)?;
     if legacy_names {
         name_ends(&mut model);
     }
@@ -125,6 +125,22 @@ fn read(text: &str, weights: &Store) -> Result<Model, ReadError> {
         model.rt_info = read_model_info(info)?;
     }
     Ok(model)
+}
+
+/// The graph in an element, and the node of each layer by its id.
+pub(super) fn read_graph(
+    around: Element,
+    weights: &Store,
+    depth: usize,
+) -> Result<(Model, HashMap<u64, NodeId>), ReadError> {
+    if depth > MOST_DEPTH_OF_GRAPHS {
+        return Err(fail(around, Kind::DepthOfGraphs { most: MOST_DEPTH_OF_GRAPHS }));
+    }
+    let layers = read_layers(around)?;
+    let mut model = Model::new(around.attribute("name").unwrap_or_default());
+    let nodes = add_nodes(&mut model, &layers, weights, depth)?;
+    name_tensors(&mut model, &layers, &nodes)?;
+    Ok((model, layers.iter().map(|layer| layer.id).zip(nodes).collect()))
 }
 
 /// The layers, in the order of the file, and who takes from whom.
@@ -180,11 +196,6 @@ fn read_layer<'a>(element: Element<'a, 'a>) -> Result<Layer<'a>, ReadError> {
         outputs: Vec::new(),
         sources: Vec::new(),
     };
-    let subgraph = ["body", "then_body", "else_body", "port_map"];
-    let owns_graph = element.children().any(|c| subgraph.contains(&c.tag_name().name()));
-    if owns_graph || matches!(layer.kind, "If" | "Loop" | "TensorIterator") {
-        return Err(layer.fail(Kind::Subgraph { op: layer.kind.to_owned() }));
-    }
     let locate = |error| layer.locate(error);
     let version = required(element, "version").map_err(locate)?;
     let ports = |side| -> Result<Vec<FilePort>, ReadError> {
@@ -211,12 +222,17 @@ impl Layer<'_> {
 }
 
 /// Adds every layer to the model. Inputs and outputs stand in the order of the file, as OpenVINO has them.
-fn add_nodes(model: &mut Model, layers: &[Layer], weights: &Store) -> Result<Vec<NodeId>, ReadError> {
+fn add_nodes(
+    model: &mut Model,
+    layers: &[Layer],
+    weights: &Store,
+    depth: usize,
+) -> Result<Vec<NodeId>, ReadError> {
     let mut nodes: Vec<Option<NodeId>> = vec![None; layers.len()];
     let names: HashSet<&str> = layers.iter().map(|layer| layer.name).collect();
     for i in topological_order(layers)? {
         let layer = &layers[i];
-        let (op, residue) = read_op(layer, layers, weights).map_err(|e| layer.locate(e))?;
+        let (op, residue) = read_op(layer, layers, weights, depth).map_err(|e| layer.locate(e))?;
         let opset = opset(layer.version).filter(|_| !matches!(op, Op::Custom(_)));
         let inputs: Vec<Port> = layer
             .sources
@@ -286,6 +302,7 @@ fn read_op(
     layer: &Layer,
     layers: &[Layer],
     weights: &Store,
+    depth: usize,
 ) -> Result<(Op, Vec<(String, String)>), ReadError> {
     let data = child(layer.element, "data")?;
     let mut pairs: Vec<(String, String)> = match data {
@@ -326,6 +343,8 @@ fn read_op(
             let source = layer.sources.first().map(|(at, index)| &layers[*at].outputs[*index]);
             result.layout = layout_of(source)?.unwrap_or_default();
         }
+        Op::If(op) => bodies::read_if(op, layer, weights, depth)?,
+        Op::Loop(op) => bodies::read_loop(op, layer, weights, depth)?,
         _ => {}
     }
     Ok((op, residue))
@@ -519,12 +538,15 @@ fn read_precision(port: Element) -> Result<ElementType, ReadError> {
     Ok(precision)
 }
 
-fn missing(parent: Element, name: &'static str) -> ReadError {
+pub(super) fn missing(parent: Element, name: &'static str) -> ReadError {
     fail(parent, Kind::MissingElement { parent: parent.tag_name().name().to_owned(), name })
 }
 
 /// The one child of that name.
-fn child<'a>(parent: Element<'a, 'a>, name: &'static str) -> Result<Option<Element<'a, 'a>>, ReadError> {
+pub(super) fn child<'a>(
+    parent: Element<'a, 'a>,
+    name: &'static str,
+) -> Result<Option<Element<'a, 'a>>, ReadError> {
     let mut found = elements(parent, name);
     let first = found.next();
     match found.next() {
@@ -536,18 +558,21 @@ fn child<'a>(parent: Element<'a, 'a>, name: &'static str) -> Result<Option<Eleme
     }
 }
 
-fn elements<'a>(parent: Element<'a, 'a>, name: &'static str) -> impl Iterator<Item = Element<'a, 'a>> {
+pub(super) fn elements<'a>(
+    parent: Element<'a, 'a>,
+    name: &'static str,
+) -> impl Iterator<Item = Element<'a, 'a>> {
     parent.children().filter(move |child| child.is_element() && child.tag_name().name() == name)
 }
 
-fn required<'a>(element: Element<'a, 'a>, name: &'static str) -> Result<&'a str, ReadError> {
+pub(super) fn required<'a>(element: Element<'a, 'a>, name: &'static str) -> Result<&'a str, ReadError> {
     element.attribute(name).ok_or_else(|| {
         fail(element, Kind::MissingAttribute { element: element.tag_name().name().to_owned(), name })
     })
 }
 
 /// All attributes with their texts.
-fn attributes<C: FromIterator<(String, String)>>(element: Element) -> Result<C, ReadError> {
+pub(super) fn attributes<C: FromIterator<(String, String)>>(element: Element) -> Result<C, ReadError> {
     let pair = |a: roxmltree::Attribute| match a.namespace() {
         None => Ok((a.name().to_owned(), a.value().to_owned())),
         Some(_) => Err(fail(element, Kind::Namespace { name: a.name().to_owned() })),
@@ -556,17 +581,21 @@ fn attributes<C: FromIterator<(String, String)>>(element: Element) -> Result<C, 
 }
 
 /// Reads an attribute of the file's frame into `value`.
-fn parse(element: Element, name: &'static str, value: &mut dyn Attribute) -> Result<(), ReadError> {
+pub(super) fn parse(
+    element: Element,
+    name: &'static str,
+    value: &mut dyn Attribute,
+) -> Result<(), ReadError> {
     let text = required(element, name)?;
     let what = || format!("attribute `{name}` of <{}>", element.tag_name().name());
     value.parse(text).map_err(|expected| bad_value(element, what(), text, expected))
 }
 
-fn bad_value(at: Element, what: String, found: &str, expected: &'static str) -> ReadError {
+pub(super) fn bad_value(at: Element, what: String, found: &str, expected: &'static str) -> ReadError {
     fail(at, Kind::BadValue { what, found: found.to_owned(), expected })
 }
 
-fn number(element: Element, name: &'static str) -> Result<u64, ReadError> {
+pub(super) fn number(element: Element, name: &'static str) -> Result<u64, ReadError> {
     let mut value = 0usize;
     parse(element, name, &mut value)?;
     Ok(value as u64)
@@ -642,7 +671,7 @@ mod tests {
                 let document = Document::parse(&text).unwrap();
                 let layers = read_layers(document.root_element()).unwrap();
                 let (read, residue) =
-                    read_op(&layers[0], &layers, &Store::Weights(Weights::default())).unwrap();
+                    read_op(&layers[0], &layers, &Store::Weights(Weights::default()), 0).unwrap();
                 assert_eq!((read, residue), (op, vec![]), "{name} of opset{opset}\n{text}");
                 assert_eq!(layers[0].version, format!("opset{opset}"));
             }

@@ -1,6 +1,6 @@
 //! From a model to IR text and weights.
 
-use super::{LAYOUT, Weights, WriteError, join_names, split_path};
+use super::{LAYOUT, Weights, WriteError, bodies, join_names, split_path};
 use crate::{
     Layout, Model, Node, NodeId, Op, Port, RtAttribute,
     attribute::{self, Attribute},
@@ -110,11 +110,10 @@ pub fn to_ir(model: &Model) -> Result<(String, Weights), WriteError> {
 
 /// The text of an IR of a version, and the constants that it refers to.
 pub fn to_ir_as(model: &Model, version: IrVersion) -> Result<(String, Weights), WriteError> {
-    let order = file_order(model)?;
-    let ids: HashMap<NodeId, usize> = order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
     let mut writer = Writer {
         model,
         version,
+        depth: 0,
         layouts: layouts(model),
         text: String::new(),
         weights: Weights::default(),
@@ -123,23 +122,7 @@ pub fn to_ir_as(model: &Model, version: IrVersion) -> Result<(String, Weights), 
     writer.check(&model.name, "name", &model.name)?;
     writer.line(0, format_args!("<?xml version=\"1.0\"?>"));
     writer.line(0, format_args!("<net name=\"{}\" version=\"{}\">", Escaped(&model.name), version.number()));
-    writer.line(1, format_args!("<layers>"));
-    for (i, id) in order.iter().enumerate() {
-        writer.layer(i, *id)?;
-    }
-    writer.line(1, format_args!("</layers>"));
-    writer.line(1, format_args!("<edges>"));
-    for (to, id) in order.iter().enumerate() {
-        for (input, port) in model.node(*id).inputs().iter().enumerate() {
-            let port = source(model, *port);
-            let from_port = model.node(port.node).inputs().len() + port.index;
-            writer.line(2, format_args!(
-                "<edge from-layer=\"{}\" from-port=\"{from_port}\" to-layer=\"{to}\" to-port=\"{input}\" />",
-                ids[&port.node]
-            ));
-        }
-    }
-    writer.line(1, format_args!("</edges>"));
+    writer.graph()?;
     writer.model_info()?;
     writer.line(0, format_args!("</net>"));
     Ok((writer.text, writer.weights))
@@ -181,6 +164,8 @@ fn source(model: &Model, mut port: Port) -> Port {
 struct Writer<'a> {
     model: &'a Model,
     version: IrVersion,
+    /// How deep in the document the graph lies, more than a network's.
+    depth: usize,
     text: String,
     weights: Weights,
     /// The layouts of inputs and outputs, by the ports that files write them at.
@@ -191,10 +176,58 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn line(&mut self, depth: usize, content: fmt::Arguments) {
-        for _ in 0..depth {
+        for _ in 0..self.depth + depth {
             self.text.push('\t');
         }
         writeln!(self.text, "{content}").expect("a string takes all text");
+    }
+
+    fn graph(&mut self) -> Result<(), WriteError> {
+        let model = self.model;
+        let order = file_order(model)?;
+        let ids: HashMap<NodeId, usize> = order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        self.line(1, format_args!("<layers>"));
+        for (i, id) in order.iter().enumerate() {
+            self.layer(i, *id)?;
+        }
+        self.line(1, format_args!("</layers>"));
+        self.line(1, format_args!("<edges>"));
+        for (to, id) in order.iter().enumerate() {
+            for (input, port) in model.node(*id).inputs().iter().enumerate() {
+                let port = source(model, *port);
+                let from_port = model.node(port.node).inputs().len() + port.index;
+                self.line(2, format_args!(
+                    "<edge from-layer=\"{}\" from-port=\"{from_port}\" to-layer=\"{to}\" to-port=\"{input}\" />",
+                    ids[&port.node]
+                ));
+            }
+        }
+        self.line(1, format_args!("</edges>"));
+        Ok(())
+    }
+
+    /// The graphs that a node owns, in its layer.
+    fn bodies(&mut self, node: &Node) -> Result<(), WriteError> {
+        let place = |model: &Model, id| file_order(model).ok()?.iter().position(|other| *other == id);
+        let ids = |model: &Model, id| place(model, id).expect("a body was in order when it was inferred");
+        let Some((text, graphs)) = bodies::write(&node.op, node.inputs().len(), ids) else { return Ok(()) };
+        text.lines().for_each(|line| self.line(3, format_args!("{line}")));
+        for (name, model) in graphs {
+            self.line(3, format_args!("<{name}>"));
+            let mut inner = Writer {
+                model,
+                version: self.version,
+                depth: self.depth + 3,
+                text: std::mem::take(&mut self.text),
+                weights: std::mem::take(&mut self.weights),
+                layouts: layouts(model),
+                names: HashMap::new(),
+            };
+            inner.graph()?;
+            (self.text, self.weights) = (inner.text, inner.weights);
+            self.line(3, format_args!("</{name}>"));
+        }
+        Ok(())
     }
 
     fn layer(&mut self, i: usize, id: NodeId) -> Result<(), WriteError> {
@@ -266,6 +299,7 @@ impl Writer<'_> {
             }
             self.line(3, format_args!("</output>"));
         }
+        self.bodies(node)?;
         self.line(2, format_args!("</layer>"));
         Ok(())
     }
@@ -431,7 +465,7 @@ fn owned(pairs: Vec<(&'static str, String)>) -> Vec<(String, String)> {
 fn opset(node: &Node, version: IrVersion) -> Result<u32, WriteError> {
     let op = &node.op;
     // What the op holds beside its attributes lies elsewhere in the file.
-    if matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::OpResult(_)) {
+    if matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::OpResult(_)) || op.operator().owns_graph() {
         return Ok(op.opset());
     }
     let pairs = owned(op.attributes());

@@ -43,6 +43,7 @@ mod select;
 mod slice;
 mod softmax;
 mod state;
+mod subgraph;
 mod suppression;
 #[cfg(test)]
 mod testing;
@@ -87,6 +88,7 @@ pub use select::*;
 pub use slice::*;
 pub use softmax::*;
 pub use state::*;
+pub use subgraph::*;
 pub use suppression::*;
 pub use topk::*;
 pub use unary::*;
@@ -376,6 +378,11 @@ pub trait Operator: Visit {
     fn has_state(&self) -> bool {
         false
     }
+
+    /// True when the op runs graphs of its own. What it computes is never found out while types are inferred.
+    fn owns_graph(&self) -> bool {
+        false
+    }
 }
 
 /// The types of the outputs of `op` for these very inputs, after all checks of its inference.
@@ -455,6 +462,13 @@ ops! {
     // What outlives an inference
     ReadValue { "ReadValue" 3 => ReadValue::default(); "ReadValue" 6 => ReadValue::default(); }
     Assign { "Assign" 3 => Assign::default(); "Assign" 6 => Assign::default(); }
+
+    // What owns a graph
+    If { "If" 8 => If::default(); }
+    Loop {
+        "TensorIterator" 1 => Loop::default();
+        "Loop" 5 => Loop { counted: Some(Counted::default()), ..Loop::default() };
+    }
 
     // Elementwise
     Unary {
