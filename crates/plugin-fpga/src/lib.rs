@@ -11,9 +11,11 @@
 //! | [`program`] | a compiled network |
 //! | [`executor`] | what runs programs |
 //! | [`timing`] | the cycle model |
+//! | [`published`] | the model beside figures that others published |
 
 pub mod architecture;
 pub mod executor;
 pub mod instruction;
 pub mod program;
+pub mod published;
 pub mod timing;

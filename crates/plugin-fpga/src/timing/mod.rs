@@ -5,7 +5,8 @@
 //! |---|---|
 //! | array | for each group and each K_vec of its filters: ceil(H / P) ceil(W / Q) in_blocks R S |
 //! | kernels behind it | for each P x Q places, the slowest of: values / vector, for pooling those that it reads |
-//! | filters | bytes / rate of the memory, one portion of K_vec filters ahead of the array; filters that do not fit the cache are read for each P x Q places anew |
+//! | card's memory | one request after the other, in the order of the descriptors |
+//! | filters | bytes / rate of the memory, ahead of the array as far as the cache has room; K_vec filters that do not fit a half of it are read for each P x Q places anew |
 //! | feature maps | bytes / rate of the memory, while the array works on other words |
 //! | pipeline | [`fill_cycles`] for each pass |
 //! | inference | [`FITTED_OVERHEAD_US`] |
@@ -29,7 +30,8 @@ use pass::Pass;
 use schedule::Schedule;
 
 /// FITTED: what each inference takes beside its passes, in microseconds: starting it, and the end that is reported.
-pub const FITTED_OVERHEAD_US: f64 = 0.0;
+/// [`crate::published::fit`] gives it.
+pub const FITTED_OVERHEAD_US: f64 = 123.6;
 
 /// Cycles from a pass's last operands to its last result in the stream buffer.
 ///
@@ -123,6 +125,18 @@ impl Estimate {
 
     /// Runs the model over descriptors.
     pub fn of(architecture: &Architecture, instructions: &[Instruction], layers: &[Layer]) -> Self {
+        Self::interleaved(architecture, 1, instructions, layers)
+    }
+
+    /// The same for an array whose accumulators take turns: each place's next operand enters only `interleave` cycles
+    /// later, meanwhile those of its neighbours in the row do. A row is rounded up to whole turns.
+    pub fn interleaved(
+        architecture: &Architecture,
+        interleave: u32,
+        instructions: &[Instruction],
+        layers: &[Layer],
+    ) -> Self {
+        let interleave = u64::from(interleave.max(1));
         let mut estimates: Vec<LayerEstimate> = layers.iter().map(named).collect();
         let mut schedule = Schedule::new(architecture);
         let mut chained = Pass::default();
@@ -138,7 +152,7 @@ impl Estimate {
                     schedule.transfer(transfer);
                 }
                 Instruction::Convolve(convolve) => {
-                    let pass = Pass::of_convolve(architecture, convolve);
+                    let pass = Pass::of_convolve(architecture, interleave, convolve);
                     if convolve.chained {
                         chained = pass;
                         continue;

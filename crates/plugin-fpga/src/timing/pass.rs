@@ -20,6 +20,8 @@ pub(crate) struct Pass {
     pub(crate) compute: u64,
     /// Cycles of the slowest kernel behind the array, for all portions.
     pub(crate) auxiliary: u64,
+    /// Blocks of the filter cache that a portion takes, for each of its filters.
+    pub(crate) blocks: u64,
     /// Bytes of filters for a portion, read again for each tile where they do not fit the cache.
     pub(crate) portion_bytes: u64,
     /// Bytes of biases, slopes, scales and tables, read once.
@@ -58,8 +60,10 @@ impl Pass {
         });
     }
 
-    pub(crate) fn of_convolve(architecture: &Architecture, c: &Convolve) -> Self {
-        let tiles = tiles(architecture, c.out_height.into(), c.out_width.into());
+    pub(crate) fn of_convolve(architecture: &Architecture, interleave: u64, c: &Convolve) -> Self {
+        let columns = u64::from(c.out_width).div_ceil(architecture.columns.into());
+        let columns = columns.div_ceil(interleave).saturating_mul(interleave);
+        let tiles = product(&[u64::from(c.out_height).div_ceil(architecture.rows.into()), columns]);
         let k_vec = u64::from(architecture.output_vector);
         let groups = u64::from(c.groups);
         let k_portions = u64::from(c.out_channels).div_ceil(k_vec);
@@ -69,11 +73,13 @@ impl Pass {
             Precision::Fp16 => 2,
         };
         let block = 1 + u64::from(architecture.input_vector) * mantissa;
-        let reads = if taps <= u64::from(architecture.filter_depth) { 1 } else { tiles.max(1) };
+        let half = u64::from(architecture.filter_depth);
+        let reads = if taps <= half { 1 } else { tiles.max(1) };
         let mut pass = Self {
             layer: c.layer,
             portions: product(&[groups, k_portions]).max(1),
             compute: product(&[tiles, taps]),
+            blocks: taps.min(half),
             portion_bytes: product(&[taps, k_vec, block, reads]),
             parameter_bytes: product(&[groups, k_portions, k_vec, 4]),
             touched: vec![words(c.input, c.in_height, c.in_width)],

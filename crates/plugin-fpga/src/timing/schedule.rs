@@ -1,8 +1,8 @@
 //! When the passes and transfers of a program happen: events in cycles, without a look at any data.
 //!
-//! Three things work at a time: the array with the kernels behind it (in order, one pass after the other), the reader of
-//! filters (one portion ahead: the cache has two halves), and the mover of feature maps. The two that use the card's
-//! memory have a bank each. A pass waits for transfers of words that it touches, and a transfer for passes.
+//! Two things work at a time: the array with the kernels behind it, one pass after the other, and the card's memory, one
+//! request after the other. Filters are read ahead of the array, as far as the filter cache has room. A pass waits for
+//! transfers of words that it touches, and a transfer for passes.
 
 use super::pass::Pass;
 use crate::{architecture::Architecture, instruction::Transfer};
@@ -11,18 +11,22 @@ use std::{collections::VecDeque, ops::Range};
 /// Passes, or transfers, whose words are remembered; of older ones it is remembered when the last of them ended.
 const REMEMBERED: usize = 64;
 
+/// Portions of filters of a pass that are looked at one by one; further ones have an even pace, set by what is slower.
+/// No network has so many; a spoilt file may.
+const LOOKED_AT: u64 = 1 << 12;
+
 /// What works at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lane {
     /// The array and the kernels behind it.
     Array,
-    /// The reader of filters.
+    /// The card's memory, for filters.
     Filters,
-    /// The mover of feature maps between the card's memory and the stream buffer.
+    /// The card's memory, for feature maps.
     Features,
 }
 
-/// Work of a lane for a layer, in cycles from the start of the inference.
+/// Work for a layer, in cycles from the start of the inference.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Span {
     /// Who works.
@@ -57,17 +61,21 @@ impl Uses {
     }
 }
 
-/// The state of the three lanes.
+/// The state of both.
 pub(crate) struct Schedule {
     bytes_per_cycle: f64,
     word_bytes: u64,
     fill: u64,
+    /// When the array is free.
     array_free: u64,
-    /// When the reader of filters is free.
-    read: u64,
-    /// When the portions before this one have left the cache: the last, and the one before it.
-    left: [u64; 2],
-    moved: u64,
+    /// Blocks that the filter cache has room for, for each of the K_vec filters: both halves.
+    cache: u64,
+    /// What lies in it: blocks, and until when; the oldest first.
+    cached: VecDeque<(u64, u64)>,
+    /// Blocks of all that lies in it.
+    used: u64,
+    /// When the card's memory is free.
+    memory_free: u64,
     passes: Uses,
     transfers: Uses,
     pub(crate) spans: Vec<Span>,
@@ -80,9 +88,10 @@ impl Schedule {
             word_bytes: architecture.word_bytes().into(),
             fill: super::fill_cycles(architecture),
             array_free: 0,
-            read: 0,
-            left: [0; 2],
-            moved: 0,
+            cache: 2 * u64::from(architecture.filter_depth),
+            cached: VecDeque::new(),
+            used: 0,
+            memory_free: 0,
             passes: Uses::default(),
             transfers: Uses::default(),
             spans: Vec::new(),
@@ -98,22 +107,25 @@ impl Schedule {
         let cycles = pass.portion_cycles();
         let reading = self.memory_cycles(pass.portion_bytes);
         let ready = pass.touched.iter().map(|words| self.transfers.free(words)).max().unwrap_or_default();
-        let read_start = self.read.max(self.left[0]);
+        self.memory_free = self.memory_free.saturating_add(self.memory_cycles(pass.parameter_bytes));
+        let read_start = self.memory_free;
         let mut start = None;
-        self.read = self.read.saturating_add(self.memory_cycles(pass.parameter_bytes));
-        // Within a few portions the slower of the two sets the pace: then the rest need no look.
-        let looked_at = pass.portions.min(8);
+        let looked_at = pass.portions.min(LOOKED_AT);
         for _ in 0..looked_at {
-            self.read = self.read.max(self.left[0]).saturating_add(reading);
-            let begin = self.array_free.max(self.read).max(ready);
+            let room = self.room(pass.blocks);
+            self.memory_free = self.memory_free.max(room).saturating_add(reading);
+            let loaded = if pass.constant_bytes() > 0 { self.memory_free } else { 0 };
+            let begin = self.array_free.max(loaded).max(ready);
             start.get_or_insert(begin);
             self.array_free = begin.saturating_add(cycles);
-            self.left = [self.left[1], self.array_free];
+            if pass.blocks > 0 {
+                self.cached.push_back((pass.blocks, self.array_free));
+                self.used += pass.blocks;
+            }
         }
         let rest = (pass.portions - looked_at).saturating_mul(cycles.max(reading));
-        self.read = self.read.saturating_add(rest);
+        self.memory_free = self.memory_free.saturating_add(rest);
         self.array_free = self.array_free.saturating_add(rest);
-        self.left = self.left.map(|left| left.saturating_add(rest));
         // The next pass reads what this one writes, so it waits until the pipeline is empty.
         self.array_free = self.array_free.saturating_add(self.fill);
         for words in &pass.touched {
@@ -123,21 +135,38 @@ impl Schedule {
         let span = |lane, cycles| Span { lane, layer: pass.layer, cycles };
         self.spans.push(span(Lane::Array, start..self.array_free));
         if pass.constant_bytes() > 0 {
-            self.spans.push(span(Lane::Filters, read_start.min(self.read)..self.read));
+            self.spans.push(span(Lane::Filters, read_start..self.memory_free));
         }
+    }
+
+    /// When the filter cache has room for a portion of so many blocks.
+    fn room(&mut self, blocks: u64) -> u64 {
+        let mut free = 0;
+        while self.used + blocks > self.cache
+            && let Some((left, until)) = self.cached.pop_front()
+        {
+            self.used -= left;
+            free = until;
+        }
+        free
     }
 
     pub(crate) fn transfer(&mut self, transfer: &Transfer) {
         let first = u64::from(transfer.stream);
         let words = first..first + u64::from(transfer.count);
-        let start = self.moved.max(self.passes.free(&words));
-        self.moved = start.saturating_add(self.memory_cycles(u64::from(transfer.count) * self.word_bytes));
-        self.transfers.add(words, self.moved);
-        self.spans.push(Span { lane: Lane::Features, layer: transfer.layer, cycles: start..self.moved });
+        let start = self.memory_free.max(self.passes.free(&words));
+        self.memory_free =
+            start.saturating_add(self.memory_cycles(u64::from(transfer.count) * self.word_bytes));
+        self.transfers.add(words, self.memory_free);
+        self.spans.push(Span {
+            lane: Lane::Features,
+            layer: transfer.layer,
+            cycles: start..self.memory_free,
+        });
     }
 
     /// When everything so far has ended.
     pub(crate) fn end(&self) -> u64 {
-        self.array_free.max(self.moved)
+        self.array_free.max(self.memory_free)
     }
 }
