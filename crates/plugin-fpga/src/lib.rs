@@ -9,11 +9,13 @@
 //! | [`architecture`] | the sizes of an overlay: what a bitstream holds |
 //! | [`instruction`] | the instruction set: 64-byte descriptors |
 //! | [`program`] | a compiled network |
+//! | [`container`] | bitstreams as files, `.aocx` |
 //! | [`executor`] | what runs programs |
 //! | [`timing`] | the cycle model |
 //! | [`published`] | the model beside figures that others published |
 
 pub mod architecture;
+pub mod container;
 pub mod executor;
 pub mod instruction;
 pub mod program;
