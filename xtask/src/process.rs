@@ -92,7 +92,7 @@ pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Process {
 pub(crate) fn program(name: &str) -> Result<Process> {
     static BUILT: OnceLock<()> = OnceLock::new();
     if BUILT.get().is_none() {
-        let packages = ["--package", "mo", "--package", "samples", "--package", "benches"];
+        let packages = ["mo", "samples", "benches", "plugin-fpga"].map(|name| format!("--package={name}"));
         cargo(["build", "--release", "--bins", "--quiet"]).args(packages).run()?;
         _ = BUILT.set(());
     }

@@ -10,11 +10,15 @@
 //! | [`instruction`] | the instruction set: 64-byte descriptors |
 //! | [`program`] | a compiled network |
 //! | [`container`] | bitstreams as files, `.aocx` |
+//! | [`bitstreams`] | those that users know by name |
+//! | [`board`] | boards, and what they hold |
 //! | [`executor`] | what runs programs |
 //! | [`timing`] | the cycle model |
 //! | [`published`] | the model beside figures that others published |
 
 pub mod architecture;
+pub mod bitstreams;
+pub mod board;
 pub mod container;
 pub mod executor;
 pub mod instruction;
