@@ -122,7 +122,11 @@ pub fn write_all(folder: &Path) -> io::Result<Vec<PathBuf>> {
     fs::create_dir_all(folder)?;
     let write = |bitstream: &Bitstream| {
         let path = folder.join(format!("{}.aocx", bitstream.name()));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are private by default; these are for every user of the board.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
         file.write_all(&bitstream.to_bytes())?;
         file.persist(&path).map_err(|error| error.error)?;
         Ok(path)
