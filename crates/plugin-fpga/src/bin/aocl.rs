@@ -7,9 +7,8 @@ use plugin_fpga::{
     timing::resources::{CARD, resources},
 };
 use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    path::PathBuf,
+    io::{self, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -47,11 +46,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let mut text = String::new();
-    let result = run(Arguments::parse().command, &mut text);
-    // A closed pipe is no fault of the board's.
-    _ = io::stdout().write_all(text.as_bytes());
-    match result {
+    match run(Arguments::parse().command, &mut io::stdout()) {
         Ok(passed) => ExitCode::from(u8::from(!passed)),
         Err(error) => {
             eprintln!("aocl: {error}");
@@ -61,30 +56,30 @@ fn main() -> ExitCode {
 }
 
 /// Whether all is well.
-fn run(command: Command, text: &mut String) -> Result<bool, BoardError> {
+fn run(command: Command, out: &mut dyn Write) -> Result<bool, BoardError> {
     match command {
-        Command::ListDevices => list(&Boards::here()?, text),
-        Command::Program { device, file } => program(&device, &file, text).map(|()| true),
+        Command::ListDevices => list(&Boards::here()?, out),
+        Command::Program { device, file } => program(&device, &file, out).map(|()| true),
         Command::Diagnose { devices } if devices.is_empty() => {
             let boards = Boards::here()?;
-            let passed = list(&boards, text);
-            line(text, "Call \"aocl diagnose <device-names>\" to run diagnose for specified devices");
-            line(text, "Call \"aocl diagnose all\" to run diagnose for all devices");
+            let passed = list(&boards, out);
+            line(out, "Call \"aocl diagnose <device-names>\" to run diagnose for specified devices");
+            line(out, "Call \"aocl diagnose all\" to run diagnose for all devices");
             passed
         }
-        Command::Diagnose { devices } => diagnose(&devices, text),
+        Command::Diagnose { devices } => diagnose(&devices, out),
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            line(text, &format!("aocl {version} (Terroir; bitstreams of release {RELEASE}, boards {BOARD})"));
-            line(text, SIMULATED);
+            line(out, &format!("aocl {version} (Terroir; bitstreams of release {RELEASE}, boards {BOARD})"));
+            line(out, SIMULATED);
             Ok(true)
         }
     }
 }
 
-fn line(text: &mut String, what: &str) {
-    text.push_str(what);
-    text.push('\n');
+fn line(out: &mut dyn Write, what: &str) {
+    // A closed pipe is no fault of the board's.
+    _ = writeln!(out, "{what}");
 }
 
 /// Where the board's tools lie, as programming shows it.
@@ -94,10 +89,10 @@ fn tools(boards: &Boards) -> PathBuf {
     package.or_else(own).unwrap_or_default()
 }
 
-fn list(boards: &Boards, text: &mut String) -> Result<bool, BoardError> {
+fn list(boards: &Boards, out: &mut dyn Write) -> Result<bool, BoardError> {
     let rule = "-".repeat(68);
     let mut all_passed = true;
-    line(text, SIMULATED);
+    line(out, SIMULATED);
     for board in boards.all() {
         let (status, about) = match board.look() {
             Ok(bitstream) => ("Passed", described(&bitstream)),
@@ -122,7 +117,7 @@ fn list(boards: &Boards, text: &mut String) -> Result<bool, BoardError> {
             if status == "Failed" { "DIAGNOSTIC_FAILED" } else { "DIAGNOSTIC_PASSED" },
             &rule,
         ];
-        shown.iter().for_each(|shown| line(text, shown));
+        shown.iter().for_each(|shown| line(out, shown));
     }
     Ok(all_passed)
 }
@@ -132,17 +127,17 @@ fn described(bitstream: &Bitstream) -> String {
     format!("PAC Arria 10 Platform, {} ({})", bitstream.name(), bitstream.architecture)
 }
 
-fn program(device: &str, file: &std::path::Path, text: &mut String) -> Result<(), BoardError> {
+fn program(device: &str, file: &Path, out: &mut dyn Write) -> Result<(), BoardError> {
     let boards = Boards::here()?;
     let board = boards.board(device.parse()?)?;
-    line(text, &format!("aocl program: Running program from {}", tools(&boards).display()));
-    line(text, SIMULATED);
+    line(out, &format!("aocl program: Running program from {}", tools(&boards).display()));
+    line(out, SIMULATED);
     board.program(file)?;
-    line(text, "Program succeed. ");
+    line(out, "Program succeed. ");
     Ok(())
 }
 
-fn diagnose(devices: &[String], text: &mut String) -> Result<bool, BoardError> {
+fn diagnose(devices: &[String], out: &mut dyn Write) -> Result<bool, BoardError> {
     let boards = Boards::here()?;
     let asked: Vec<Board> = if devices == ["all"] {
         boards.all().collect()
@@ -150,38 +145,38 @@ fn diagnose(devices: &[String], text: &mut String) -> Result<bool, BoardError> {
         let board = |name: &String| boards.board(name.parse::<BoardId>()?);
         devices.iter().map(board).collect::<Result<_, _>>()?
     };
-    line(text, SIMULATED);
+    line(out, SIMULATED);
     let mut all_passed = true;
     for board in asked {
         let id = board.id();
-        line(text, "Using platform: Terroir FPGA");
+        line(out, "Using platform: Terroir FPGA");
         let name = id.physical_name();
-        line(text, &format!("Using Device with name: pac_a10 : PAC Arria 10 Platform ({name})"));
-        line(text, "Using Device from vendor: Terroir");
+        line(out, &format!("Using Device with name: pac_a10 : PAC Arria 10 Platform ({name})"));
+        line(out, "Using Device from vendor: Terroir");
         // Taking it shows that locks work where its state lies.
         let passed = match board.hold() {
             Ok(held) => {
-                examined(held.bitstream(), &board, text);
+                examined(held.bitstream(), &board, out);
                 true
             }
             Err(error) => {
-                line(text, &format!("{id}: {error}"));
+                line(out, &format!("{id}: {error}"));
                 false
             }
         };
-        line(text, if passed { "\nDIAGNOSTIC_PASSED" } else { "\nDIAGNOSTIC_FAILED" });
+        line(out, if passed { "\nDIAGNOSTIC_PASSED" } else { "\nDIAGNOSTIC_FAILED" });
         all_passed &= passed;
     }
     Ok(all_passed)
 }
 
-fn examined(bitstream: &Bitstream, board: &Board, text: &mut String) {
+fn examined(bitstream: &Bitstream, board: &Board, out: &mut dyn Write) {
     let architecture = &bitstream.architecture;
     let units: Vec<&str> = architecture.primitives.iter().map(|unit| unit.name()).collect();
     let taken = resources(architecture);
     let kept = board.folder().join("bitstream.aocx");
     let mut write = |what: &str, value: &dyn std::fmt::Display| {
-        writeln!(text, "{what:<14}{value}").expect("a text grows");
+        line(out, &format!("{what:<14}{value}"));
     };
     write("Bitstream", &bitstream.name());
     write("Kept in", &format_args!("{}: SHA-256 is right", kept.display()));

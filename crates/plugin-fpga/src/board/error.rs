@@ -30,6 +30,16 @@ pub enum BoardError {
         /// The board.
         board: BoardId,
     },
+    /// What it holds is no bitstream any more.
+    #[error(
+        "what board {board} holds cannot be used, program it anew (`aocl program {board} <file>.aocx`): {source}"
+    )]
+    Spoilt {
+        /// The board.
+        board: BoardId,
+        /// Why.
+        source: ContainerError,
+    },
     /// The bitstream is for another kind of board.
     #[error(
         "{name} is for boards of the kind {found}, {board} is {BOARD}: `aocl program {board}` with a {RELEASE}_{BOARD}_ bitstream"

@@ -135,6 +135,7 @@ impl Board {
             {
                 Err(BoardError::Unprogrammed { board: self.id })
             }
+            Err(BoardError::Bitstream { source, .. }) => Err(BoardError::Spoilt { board: self.id, source }),
             Err(error) => Err(error),
         }
     }

@@ -170,7 +170,11 @@ fn loading_programs_unless_the_board_is_to_be_kept() {
     let mut bytes = fs::read(&file).unwrap();
     bytes[1000] ^= 1;
     fs::write(&file, bytes).unwrap();
-    assert!(matches!(load(&machine), Err(BoardError::Bitstream { .. })));
+    let error = load(&machine).unwrap_err();
+    assert!(
+        matches!(error, BoardError::Spoilt { .. }) && error.to_string().contains("`aocl program acl0"),
+        "{error}"
+    );
     machine.environment.bitstream = Some(machine.file(&generic()));
     assert_eq!(**load(&machine).unwrap().bitstream(), generic());
 }
