@@ -15,6 +15,7 @@
 //! | [`executor`] | what runs programs |
 //! | [`timing`] | the cycle model |
 //! | [`published`] | the model beside figures that others published |
+//! | [`report`] | what a compiled network takes: text, JSON, a picture |
 
 pub mod architecture;
 pub mod bitstreams;
@@ -24,4 +25,5 @@ pub mod executor;
 pub mod instruction;
 pub mod program;
 pub mod published;
+pub mod report;
 pub mod timing;
