@@ -13,6 +13,8 @@
 //! | [`bitstreams`] | those that users know by name |
 //! | [`board`] | boards, and what they hold |
 //! | [`executor`] | what runs programs |
+//! | [`number`] | fp16 and blocks |
+//! | [`sim`] | the simulator |
 //! | [`timing`] | the cycle model |
 //! | [`published`] | the model beside figures that others published |
 //! | [`report`] | what a compiled network takes: text, JSON, a picture |
@@ -23,7 +25,10 @@ pub mod board;
 pub mod container;
 pub mod executor;
 pub mod instruction;
+pub mod number;
 pub mod program;
 pub mod published;
+mod ranges;
 pub mod report;
+pub mod sim;
 pub mod timing;
