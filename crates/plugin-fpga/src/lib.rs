@@ -12,6 +12,7 @@
 //! | [`container`] | bitstreams as files, `.aocx` |
 //! | [`bitstreams`] | those that users know by name |
 //! | [`board`] | boards, and what they hold |
+//! | [`compile`] | from a model to a program |
 //! | [`executor`] | what runs programs |
 //! | [`number`] | fp16 and blocks |
 //! | [`sim`] | the simulator |
@@ -22,6 +23,7 @@
 pub mod architecture;
 pub mod bitstreams;
 pub mod board;
+pub mod compile;
 pub mod container;
 pub mod executor;
 pub mod instruction;
