@@ -44,7 +44,7 @@ fn input() -> Tensor {
 #[test]
 fn a_layer_in_c_is_inferred_and_computed() {
     let folder = tempfile::tempdir().unwrap();
-    let library = libraries::c_library(folder.path(), "extensions/hard_shrink", &[]);
+    let library = libraries::c_library(folder.path(), "extensions/layers", &[]);
     let model = read(&library, &model("HardShrink", &[("lambda", "1.5")])).unwrap();
     assert_eq!(model.ty(model.find_port("layer").unwrap()).to_string(), "f32[?,2]");
     let answer = evaluate(&model, &[input()]).unwrap();
@@ -61,16 +61,17 @@ fn a_layer_in_c_is_inferred_and_computed() {
 #[test]
 fn what_a_layer_in_c_refuses_names_its_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let library = libraries::c_library(folder.path(), "extensions/hard_shrink", &[]);
-    let shrink = load_extensions(&library).unwrap().remove(0);
-    assert_eq!((shrink.type_name(), shrink.version()), ("HardShrink", "extension"));
+    let library = libraries::c_library(folder.path(), "extensions/layers", &[]);
+    let layers = load_extensions(&library).unwrap();
+    let names: Vec<_> = layers.iter().map(|layer| (layer.type_name(), layer.version())).collect();
+    assert_eq!(names, [("Cross", "extension"), ("HardShrink", "extension")]);
     let infer = |ty: ElementType, lambda: &str| {
         let ty = PortType::new(ty, PartialShape::UNKNOWN);
         let attributes = [("lambda".to_owned(), lambda.to_owned())];
-        shrink.infer(Attributes(&attributes), &Inputs(&[Input { ty: &ty, value: None }]))
+        layers[1].infer(Attributes(&attributes), &Inputs(&[Input { ty: &ty, value: None }]))
     };
     assert_eq!(infer(ElementType::F32, "2").unwrap()[0].to_string(), "f32[...]");
-    assert_eq!(infer(ElementType::F16, "2").unwrap_err().to_string(), "HardShrink computes in f32");
+    assert_eq!(infer(ElementType::F16, "2").unwrap_err().to_string(), "HardShrink takes one input of f32");
     let error = read(&library, &model("HardShrink", &[("lambda", "much")])).unwrap_err().to_string();
     assert!(
         error.contains("`layer`") && error.contains("`lambda` is no number that is at least 0"),

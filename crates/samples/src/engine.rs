@@ -1,6 +1,6 @@
 //! The engine with the devices that this workspace has, as the programs' flags ask for it.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use runtime::{Core, find_plugins};
 use std::{path::PathBuf, sync::Arc};
@@ -16,31 +16,45 @@ pub fn core() -> Core {
     core
 }
 
+/// The flags that name shared libraries.
+#[derive(Args, Debug)]
+pub struct LibraryArgs {
+    /// A shared library with custom layers; several with commas between them.
+    #[arg(short, long = "extensions", value_name = "PATH", value_delimiter = ',')]
+    l: Vec<PathBuf>,
+    /// A folder with device plugins: its plugins.json names them.
+    #[arg(long, value_name = "PATH")]
+    pp: Option<PathBuf>,
+}
+
+impl LibraryArgs {
+    /// The engine that these flags ask for.
+    pub fn core(&self) -> Result<Core> {
+        let core = core();
+        if let Some(list) = find_plugins(self.pp.as_deref()) {
+            core.add_plugins(list)?;
+        }
+        for library in &self.l {
+            core.add_extensions(library).context("-l")?;
+        }
+        Ok(core)
+    }
+}
+
 /// The flags that choose the device and what is loaded beside it.
 #[derive(Args, Debug)]
 pub struct EngineArgs {
     /// The device: CPU, or several as in HETERO:FPGA,CPU.
     #[arg(short, value_name = "DEVICE", default_value = "CPU")]
     pub d: String,
-    /// A shared library with custom layers.
-    #[arg(short, long = "extensions", value_name = "PATH")]
-    pub l: Option<PathBuf>,
-    /// A folder with device plugins: its plugins.json names them.
-    #[arg(long, value_name = "PATH")]
-    pub pp: Option<PathBuf>,
+    #[command(flatten)]
+    libraries: LibraryArgs,
 }
 
 impl EngineArgs {
     /// The engine that these flags ask for.
     pub fn core(&self) -> Result<Core> {
-        if let Some(path) = &self.l {
-            bail!("-l {}: this version loads no custom layers from shared libraries", path.display());
-        }
-        let core = core();
-        if let Some(list) = find_plugins(self.pp.as_deref()) {
-            core.add_plugins(list)?;
-        }
-        Ok(core)
+        self.libraries.core()
     }
 
     /// The devices that take part, each with what it says it is: for `HETERO:FPGA,CPU` three.

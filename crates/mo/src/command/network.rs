@@ -32,6 +32,9 @@ pub(super) struct NetworkFlags {
     #[arg(long = "keep_custom_ops", value_name = "TYPES", num_args = 0..=1, default_missing_value = "",
           require_equals = true, value_parser = grammar::names, help_heading = NETWORK)]
     pub(super) keep_custom_ops: Option<List<String>>,
+    /// Shared libraries with custom layers, parted by commas: ops that these know are kept, with their shapes
+    #[arg(long, short = 'l', value_name = "LIBRARIES", value_delimiter = ',', help_heading = NETWORK)]
+    pub(super) extensions: Vec<PathBuf>,
     /// Definition of the network (.prototxt) [default: the one beside the caffemodel, else the caffemodel's own]
     #[arg(long = "input_proto", short = 'd', value_name = "FILE", help_heading = CAFFE)]
     pub(super) input_proto: Option<PathBuf>,
@@ -68,10 +71,18 @@ impl NetworkFlags {
         let custom_layers =
             self.custom_layers.as_deref().map(custom_layers::read).transpose()?.unwrap_or_default();
         let mapped = custom_layers.iter().map(|layer| layer.native_type.clone());
-        let custom_ops = match self.keep_custom_ops.as_deref() {
+        let mut custom_ops = match self.keep_custom_ops.as_deref() {
             Some([]) => CustomOps::all(),
             asked => CustomOps::of(asked.unwrap_or_default().iter().cloned().chain(mapped).collect()),
         };
+        for library in &self.extensions {
+            let layers = runtime::load_extensions(library).map_err(|error| Error::CustomLayers {
+                path: library.clone(),
+                line: 0,
+                problem: error.to_string(),
+            })?;
+            layers.into_iter().for_each(|layer| custom_ops.extensions.add(layer));
+        }
         Ok(Request {
             source: Source {
                 graph: graph.to_owned(),

@@ -3,7 +3,11 @@
 use anyhow::Result;
 use clap::{ArgAction, Parser};
 use runtime::Config;
-use samples::{argv, classification, engine, labels, printout};
+use samples::{
+    argv, classification,
+    engine::{self, LibraryArgs},
+    labels, printout,
+};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Classifies one image.
@@ -19,6 +23,8 @@ struct Args {
     image: PathBuf,
     /// The device: CPU, or several as in HETERO:FPGA,CPU.
     device: String,
+    #[command(flatten)]
+    libraries: LibraryArgs,
 }
 
 fn main() -> ExitCode {
@@ -28,7 +34,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     println!("[ INFO ] Terroir {}", engine::API_VERSION);
     // The engine, and the network.
-    let core = engine::core();
+    let core = args.libraries.core()?;
     println!("[ INFO ] Loading model files: {}", args.model.display());
     let mut model = core.read_model(&args.model)?;
     println!("[ INFO ] model name: {}", model.name);

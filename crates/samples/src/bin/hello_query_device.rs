@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use clap::{ArgAction, Parser};
-use samples::{argv, engine};
+use samples::{
+    argv,
+    engine::{self, LibraryArgs},
+};
 use std::process::ExitCode;
 
 /// Lists the devices with their properties.
@@ -12,16 +15,18 @@ struct Args {
     /// Prints this text and ends.
     #[arg(short = 'h', long, action = ArgAction::Help)]
     help: Option<bool>,
+    #[command(flatten)]
+    libraries: LibraryArgs,
 }
 
 fn main() -> ExitCode {
     argv::main(run)
 }
 
-fn run(_: &Args) -> Result<()> {
+fn run(args: &Args) -> Result<()> {
     println!("[ INFO ] Terroir {}", engine::API_VERSION);
     println!("[ INFO ] Available devices:");
-    let core = engine::core();
+    let core = args.libraries.core()?;
     for name in core.available_devices() {
         println!("[ INFO ] {name}: {}\n[ INFO ] \tSUPPORTED_PROPERTIES:", core.device(&name)?.description());
         for property in core.properties(&name)? {

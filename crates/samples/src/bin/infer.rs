@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Parser};
 use ir::Tensor;
 use runtime::{Config, HostTensor};
-use samples::{argv, arrays, engine, numpy, printout};
+use samples::{argv, arrays, engine::EngineArgs, numpy, printout};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Runs a network on tensors from NumPy files.
@@ -17,9 +17,8 @@ struct Args {
     /// The network: the .xml of an IR, its .bin beside it.
     #[arg(short, value_name = "XML", required = true)]
     m: PathBuf,
-    /// The device.
-    #[arg(short, value_name = "DEVICE", default_value = "CPU")]
-    d: String,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// The inputs: one .npz with an array an input, or NAME=file.npy for each. Arrays are matched by the inputs'
     /// names; where no name matches, in order.
     #[arg(short, value_name = "[NAME=]FILE", num_args = 1..)]
@@ -53,9 +52,9 @@ fn run(args: &Args) -> Result<()> {
         config.insert("PERF_COUNT".into(), "YES".into());
     }
     let given = arrays::read(&args.i)?;
-    let core = engine::core();
+    let core = args.engine.core()?;
     let model = core.read_model(&args.m)?;
-    let compiled = core.compile_model(&model, &args.d, &config)?;
+    let compiled = core.compile_model(&model, &args.engine.d, &config)?;
     let mut request = compiled.create_infer_request()?;
     for (i, tensor) in arrays::assign(compiled.inputs(), given)?.iter().enumerate() {
         request.set_input(i, HostTensor::from(tensor))?;
