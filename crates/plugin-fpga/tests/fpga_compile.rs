@@ -66,6 +66,11 @@ fn a_whole_network() {
     let layers = json["layers"].as_array().unwrap();
     let compute: u64 = layers.iter().map(|layer| layer["compute_cycles"].as_u64().unwrap()).sum();
     assert_eq!(compute, 50 * 9 * (2 + 3));
+    let bitstream = plugin_fpga::bitstreams::all().remove(0);
+    let file = folder.path().join(bitstream.name());
+    std::fs::write(&file, bitstream.to_bytes()).unwrap();
+    let held = text(&run(&["-m", model, "--bitstream", file.to_str().unwrap()]));
+    assert!(held.starts_with(&format!("Compiled for {}", bitstream.architecture)), "{held}");
     let again = text(&run(&["-m", model, "-DLA_ARCH_NAME", NAME, "--json"]));
     assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), json);
 }

@@ -8,6 +8,7 @@ use ir::{
 use plugin_fpga::{
     architecture::Architecture,
     compile,
+    container::Bitstream,
     report::{Published, Report},
 };
 use std::{
@@ -30,8 +31,11 @@ struct Arguments {
     #[arg(short, long, required_unless_present = "published")]
     model: Option<PathBuf>,
     /// The architecture, by name: 4x2x16x32_fp16_sb9408_fcd1024_actk4_poolk4_normk1_owk2_image300x300x8192_mbfr
-    #[arg(long = "DLA_ARCH_NAME", value_name = "NAME", required_unless_present = "published")]
+    #[arg(long = "DLA_ARCH_NAME", value_name = "NAME", required_unless_present_any = ["bitstream", "published"])]
     architecture: Option<Architecture>,
+    /// The architecture, with its clock, memory and units, by a bitstream: 2-0-1_RC_FP16_ResNet50-101.aocx
+    #[arg(long, value_name = "FILE", conflicts_with = "architecture")]
+    bitstream: Option<PathBuf>,
     /// Print cycles, time and bound of each layer, buffer use, DDR traffic and what the architecture takes of a chip
     #[arg(long)]
     estimate: bool,
@@ -42,7 +46,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
     /// Print the cycle model beside published figures
-    #[arg(long, conflicts_with_all = ["model", "architecture"])]
+    #[arg(long, conflicts_with_all = ["model", "architecture", "bitstream"])]
     published: bool,
 }
 
@@ -70,10 +74,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, text: &mut String) -> Result<(), Box<dyn Error>> {
-    let (Some(path), Some(architecture)) = (&arguments.model, &arguments.architecture) else {
+    if arguments.published {
         text.push_str(&Published.to_string());
         return Ok(());
+    }
+    let path = arguments.model.as_deref().ok_or("a network is needed: -m model.xml")?;
+    let architecture = match (&arguments.architecture, &arguments.bitstream) {
+        (Some(named), _) => named.clone(),
+        (None, Some(file)) => Bitstream::read(file)?.architecture,
+        (None, None) => return Err("an architecture is needed: -DLA_ARCH_NAME or --bitstream".into()),
     };
+    let architecture = &architecture;
     let mut model = ir::read_ir(path)?;
     tell_apart(&mut model);
     if set_batch(&mut model)? {
