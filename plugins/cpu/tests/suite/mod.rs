@@ -342,8 +342,9 @@ fn a_running_request_is_busy_and_its_tensors_are_held() {
         request.set_callback(|_| ()).unwrap();
         let seen = std::thread::scope(|scope| {
             let looking = scope.spawn(|| {
-                let (mut seen, end) = (0, Instant::now() + Duration::from_millis(200));
-                while Instant::now() < end {
+                // A busy machine may take its time.
+                let (mut seen, end) = (0, Instant::now() + Duration::from_secs(60));
+                while seen < 100 && Instant::now() < end {
                     if let Ok(bytes) = answer.read() {
                         seen += usize::from(bytes.len() == 4000);
                     }
@@ -352,7 +353,7 @@ fn a_running_request_is_busy_and_its_tensors_are_held() {
                 seen
             });
             let mut ran = 0;
-            while !looking.is_finished() {
+            while ran == 0 || !looking.is_finished() {
                 match request.start_async().and_then(|()| request.wait()) {
                     Ok(()) => {
                         ran += 1;
@@ -363,10 +364,9 @@ fn a_running_request_is_busy_and_its_tensors_are_held() {
                     Err(other) => panic!("{other}"),
                 }
             }
-            assert!(ran > 0);
             looking.join().unwrap()
         });
-        assert!(seen > 0);
+        assert_eq!(seen, 100);
     }
 }
 
