@@ -76,6 +76,21 @@ fn a_whole_network() {
 }
 
 #[test]
+fn a_smaller_stream_buffer_costs_time_and_traffic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), false);
+    let costs = [64, 100, 200, 400, 9408].map(|depth| {
+        let name = NAME.replace("sb9408", &format!("sb{depth}"));
+        let json = text(&run(&["-m", path.to_str().unwrap(), "-DLA_ARCH_NAME", &name, "--json"]));
+        let json: Value = serde_json::from_str(&json).unwrap();
+        [&json["cycles"], &json["ddr_bytes"]["features"]].map(|value| value.as_u64().unwrap())
+    });
+    assert!(costs.windows(2).all(|pair| pair[0][0] >= pair[1][0] && pair[0][1] >= pair[1][1]), "{costs:?}");
+    // The first is so small that maps are spilled.
+    assert!(costs[0][1] > costs[4][1] && costs[0][0] > costs[4][0], "{costs:?}");
+}
+
+#[test]
 fn a_network_of_two_devices() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), true);
