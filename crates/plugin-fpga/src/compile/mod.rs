@@ -11,12 +11,14 @@
 //! | `schedule.rs`, `buffer.rs` | what lies in the stream buffer when, and slices |
 //! | `packing.rs` | filters, parameters, tables |
 //! | `emission.rs` | descriptors |
+//! | [`export`] | programs as bytes |
 
 mod action;
 mod buffer;
 mod constants;
 mod convolution;
 mod emission;
+pub mod export;
 mod image;
 mod layers;
 mod legality;
