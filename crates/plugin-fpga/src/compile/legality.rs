@@ -100,10 +100,15 @@ impl<'m> Judgement<'m> {
 
     fn image_of_type(&self, port: Port) -> Result<Image, Reasons> {
         let ty = self.model.ty(port);
-        let refuse = |why: String| Err(vec![format!("{why}, found {ty}")]);
         if !matches!(ty.element_type, ElementType::F32 | ElementType::F16) {
-            return refuse("numbers are taken as f32 or f16".to_owned());
+            return Err(vec![format!("numbers are taken as f32 or f16, found {ty}")]);
         }
+        self.image_of_shape(port)
+    }
+
+    fn image_of_shape(&self, port: Port) -> Result<Image, Reasons> {
+        let ty = self.model.ty(port);
+        let refuse = |why: String| Err(vec![format!("{why}, found {ty}")]);
         let Some(sizes) = ty.shape.sizes() else {
             return refuse("shapes must be known: set the batch and the size of the image".to_owned());
         };
@@ -144,14 +149,10 @@ impl<'m> Judgement<'m> {
     /// The image of an input; the host converts integers.
     fn input(&self, id: NodeId) -> Result<Image, Reasons> {
         let ty = self.model.ty(id.into());
-        let integers = [ElementType::U8, ElementType::U16, ElementType::I16];
-        if integers.contains(&ty.element_type)
-            && let Some(sizes) = ty.shape.sizes()
-            && let [1, channels, height, width] = *sizes
-        {
-            return Ok(Image::new(height, width, channels));
+        match ty.element_type {
+            ElementType::U8 | ElementType::U16 | ElementType::I16 => self.image_of_shape(id.into()),
+            _ => self.image_of_type(id.into()),
         }
-        self.image_of_type(id.into())
     }
 
     /// The image that comes out of `port`, by its type, with the channels of `lanes`.

@@ -187,6 +187,11 @@ fn images_must_be_known_single_and_not_too_large() {
         let reason = reason(&mut net, last, &architecture).unwrap();
         assert!(reason.contains(expected), "{reason}");
     }
+    let mut net = Net::new(1);
+    let x = net.model.add_parameter("x", ElementType::U8, "[1,3,65,6]".parse().unwrap());
+    net.add(Convert { destination_type: ElementType::F32 }, &[x.into()]);
+    let refused = query(&net.model, &architecture).unwrap().refused;
+    assert!(refused[0].0 == "x" && refused[0].1.contains("1 to 64 rows"), "{refused:?}");
 }
 
 #[test]
