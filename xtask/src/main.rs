@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod fpga;
 mod interop;
 mod process;
 mod tidy;
@@ -23,6 +24,8 @@ const HELP: &str = "cargo xtask <command>
   header             writes crates/plugin-abi/include/terroir_plugin.h from its source; a test compares them
   ci                 what .ci/run runs: formatting, clippy, tidy, tests, documentation, demo, corpus
   corpus [FOLDER]    converts and runs every case of a corpus folder (default ../shared/corpus)
+  fpga-opencl        500 random layers of each precision on an OpenCL device and in the FPGA's simulator: the same bits
+                     (installs PoCL where no driver is)
   zoo [NAME..]       builds the Keras networks with TensorFlow and the classics of Caffe, with OpenCV's answers, into
                      .cache/zoo (needs Python 3.9 to 3.11)
   interop [NAME..]   our IRs in OpenVINO and Netron, OpenVINO's in Terroir, all against TensorFlow and OpenCV (after zoo)
@@ -63,6 +66,7 @@ fn run() -> Result<()> {
             .env("TERROIR_WRITE_HEADER", "1")
             .run(),
         "ci" => ci::run(),
+        "fpga-opencl" => fpga::opencl(),
         "corpus" => ci::corpus(rest.first().map(String::as_str)),
         "zoo" => zoo::run(&rest),
         "interop" => interop::run(&rest),

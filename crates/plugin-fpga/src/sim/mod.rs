@@ -97,6 +97,11 @@ fn zeros(values: u64) -> Result<Box<[u16]>, ExecutorError> {
     bytemuck::allocation::try_zeroed_slice_box(values).map_err(|()| refused())
 }
 
+/// Checks that all filters of a program, whose extents have been checked, are blocks.
+pub(crate) fn check_filters(architecture: &Architecture, program: &Program) -> Result<(), ExecutorError> {
+    Steps { architecture, program, filters: HashMap::new(), unpacked: 0 }.all().map(|_| ())
+}
+
 enum Step {
     Load(Transfer),
     Store(Transfer),

@@ -3,6 +3,8 @@
 mod exact;
 mod layers;
 mod machine;
+mod opencl;
+mod refusals;
 
 use layers::{Case, Random, case};
 use plugin_fpga::{
