@@ -90,6 +90,31 @@ proptest! {
     }
 
     #[test]
+    fn what_is_taken_compiles_alone_too(seed in any::<u64>(), depth in 64..300u32) {
+        let net = random(seed);
+        let architecture = architecture("fp16", depth);
+        let taken = super::super::query(&net.model, &architecture).unwrap().supported;
+        for (id, node) in net.model.nodes().filter(|(_, node)| taken.contains(&node.name)) {
+            if node.inputs().is_empty() || matches!(node.op, ir::Op::OpResult(_)) {
+                continue;
+            }
+            let mut alone = Model::new("alone");
+            let mut inputs: Vec<Port> = Vec::new();
+            for port in node.inputs() {
+                let ty = net.model.ty(*port);
+                inputs.push(match net.model.constant(*port) {
+                    Some(tensor) => alone.add_constant("constant", tensor.clone()).into(),
+                    None => alone.add_parameter("cut", ty.element_type, ty.shape.clone()).into(),
+                });
+            }
+            let only = alone.add(node.name.clone(), node.op.clone(), &inputs).unwrap();
+            alone.add_result("end", only.into()).unwrap();
+            let program = compile(&alone, &architecture);
+            prop_assert!(program.is_ok(), "{} {:?}: {:?}", node.name, id, program.err());
+        }
+    }
+
+    #[test]
     fn random_networks_give_what_the_reference_gives(seed in any::<u64>()) {
         random(seed).check();
     }
