@@ -71,6 +71,12 @@ fn a_whole_network() {
     std::fs::write(&file, bitstream.to_bytes()).unwrap();
     let held = text(&run(&["-m", model, "--bitstream", file.to_str().unwrap()]));
     assert!(held.starts_with(&format!("Compiled for {}", bitstream.architecture)), "{held}");
+    let program = folder.path().join("small.program");
+    text(&run(&["-m", model, "-DLA_ARCH_NAME", NAME, "-o", program.to_str().unwrap()]));
+    let bytes = ir::Bytes::from(std::fs::read(&program).unwrap());
+    let architecture = NAME.parse().unwrap();
+    let read = plugin_fpga::compile::export::read(&bytes, &architecture).unwrap();
+    assert_eq!(read, plugin_fpga::compile::compile(&ir::read_ir(&path).unwrap(), &architecture).unwrap());
     let again = text(&run(&["-m", model, "-DLA_ARCH_NAME", NAME, "--json"]));
     assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), json);
 }

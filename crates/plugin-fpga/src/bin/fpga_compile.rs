@@ -16,11 +16,11 @@ use std::{
     error::Error,
     ffi::OsString,
     fmt::Write as _,
-    fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
+use tempfile::NamedTempFile;
 
 /// The FPGA compiler: networks ahead of time, without a board. All times that it prints are of a cycle model; no board is
 /// measured.
@@ -36,6 +36,9 @@ struct Arguments {
     /// The architecture, with its clock, memory and units, by a bitstream: 2-0-1_RC_FP16_ResNet50-101.aocx
     #[arg(long, value_name = "FILE", conflicts_with = "architecture")]
     bitstream: Option<PathBuf>,
+    /// Write the compiled network here: devices import it on a board that holds the same architecture
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Print cycles, time and bound of each layer, buffer use, DDR traffic and what the architecture takes of a chip
     #[arg(long)]
     estimate: bool,
@@ -107,9 +110,14 @@ fn run(arguments: &Arguments, text: &mut String) -> Result<(), Box<dyn Error>> {
         if arguments.json { eprintln!("{told}") } else { writeln!(text, "{told}")? }
     }
     let program = compile::compile(&model, architecture)?;
+    if let Some(file) = &arguments.output {
+        let mut bytes = Vec::new();
+        compile::export::write(&program, architecture, &mut bytes)?;
+        write_whole(file, &bytes)?;
+    }
     let report = Report::new(architecture, &program);
     if let Some(path) = &arguments.picture {
-        fs::write(path, report.picture()).map_err(|error| format!("{}: {error}", path.display()))?;
+        write_whole(path, report.picture().as_bytes())?;
     }
     if arguments.json {
         writeln!(text, "{:#}", report.json())?;
@@ -119,6 +127,16 @@ fn run(arguments: &Arguments, text: &mut String) -> Result<(), Box<dyn Error>> {
         let (descriptors, bytes) = (program.instructions.len(), program.constants.len());
         writeln!(text, "Compiled for {architecture}: {descriptors} descriptors, {bytes} bytes of constants")?;
     }
+    Ok(())
+}
+
+/// A file appears whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let told = |error: io::Error| format!("{}: {error}", path.display());
+    let mut file = NamedTempFile::new_in(folder).map_err(told)?;
+    file.write_all(bytes).map_err(told)?;
+    file.persist(path).map_err(|error| told(error.error))?;
     Ok(())
 }
 
