@@ -8,6 +8,7 @@ use crate::{
     mean_image::MeanFile,
     output::OutputFolder,
     preprocess, report,
+    stateful::make_stateful,
 };
 use ir::{IrVersion, Model, PartialShape, cut::InputSpec, unsupported::CustomOps};
 use optimizer::Step;
@@ -145,7 +146,7 @@ pub fn convert(request: &Request, watch: &mut dyn FnMut(Event)) -> Result<Conver
         require_fixed(&model)?;
     }
     preprocess::preprocess(&mut model, request)?;
-    check_transforms(&model, &request.transforms)?;
+    transform(&mut model, &request.transforms)?;
     watch(Event::Stage(Stage::Optimize));
     optimize(&mut model, request, watch)?;
     warnings.extend(report::warnings(&model, request));
@@ -207,9 +208,9 @@ fn require_fixed(model: &Model) -> Result<(), Error> {
     }
 }
 
-/// What `--transform` asks for: a network without loops has nothing that LowLatency2 could change; the others change
-/// what a network computes with or is fed by, and would be missed.
-fn check_transforms(model: &Model, transforms: &[Transform]) -> Result<(), Error> {
+/// What `--transform` asks for. A network without loops has nothing that LowLatency2 could change; what cannot be done
+/// would be missed.
+fn transform(model: &mut Model, transforms: &[Transform]) -> Result<(), Error> {
     let is_loop = |(_, node): (_, &ir::Node)| matches!(node.op.type_name(), "TensorIterator" | "Loop");
     for transform in transforms {
         match transform {
@@ -218,7 +219,19 @@ fn check_transforms(model: &Model, transforms: &[Transform]) -> Result<(), Error
                     "LowLatency2 has nothing to do: the network holds no TensorIterator and no Loop"
                 );
             }
-            other => return Err(Error::Transform { transform: *other }),
+            Transform::MakeStateful(pairs) => make_stateful(model, pairs)?,
+            Transform::LowLatency2 => {
+                return Err(Error::Transform {
+                    transform: "LowLatency2",
+                    advice: "the network holds a loop, which cannot become steps with state yet; unroll it",
+                });
+            }
+            Transform::Pruning => {
+                return Err(Error::Transform {
+                    transform: "Pruning",
+                    advice: "channels of zeros are not taken out yet; leave the flag out, the network computes the same without it",
+                });
+            }
         }
     }
     Ok(())

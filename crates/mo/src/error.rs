@@ -135,11 +135,21 @@ pub enum Error {
         /// The inputs.
         inputs: Vec<String>,
     },
+    /// A pair of an input and an output cannot become state.
+    #[error("--transform MakeStateful: {pair}: {problem}")]
+    State {
+        /// The pair.
+        pair: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A transformation that is not offered.
-    #[error("--transform {transform:?}: {}", transform_advice(*transform))]
+    #[error("--transform {transform}: {advice}")]
     Transform {
         /// The transformation.
-        transform: crate::grammar::Transform,
+        transform: &'static str,
+        /// Why, and what to do.
+        advice: &'static str,
     },
     /// No input has three channels.
     #[error(
@@ -181,21 +191,6 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
-}
-
-fn transform_advice(transform: crate::grammar::Transform) -> &'static str {
-    use crate::grammar::Transform;
-    match transform {
-        Transform::LowLatency2 => {
-            "the network holds a loop, which cannot become steps with state yet; unroll it"
-        }
-        Transform::MakeStateful => {
-            "inputs and outputs cannot become state yet; leave the flag out and hand outputs to the next inference's inputs"
-        }
-        Transform::Pruning => {
-            "channels of zeros are not taken out yet; leave the flag out, the network computes the same without it"
-        }
-    }
 }
 
 impl Error {

@@ -269,26 +269,50 @@ pub fn regexes(text: &str) -> Result<Vec<String>, SyntaxError> {
 }
 
 /// A transformation that `--transform` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transform {
     /// Loops over time become steps that keep their state.
     LowLatency2,
-    /// Pairs of inputs and outputs become state.
-    MakeStateful,
+    /// Pairs of an input and an output become state.
+    MakeStateful(Vec<(String, String)>),
     /// Channels that are zero throughout go.
     Pruning,
 }
 
-/// `--transform`: `LowLatency2[use_const_initializer=False],Pruning`.
+/// `--transform`: `LowLatency2[use_const_initializer=False],MakeStateful[param_res_names={'in':'out'}],Pruning`.
 pub fn transforms(text: &str) -> Result<Vec<Transform>, SyntaxError> {
     let transform = |item: &str| match item.split(['[', '(']).next().unwrap_or_default().trim() {
         "LowLatency2" => Ok(Transform::LowLatency2),
-        "MakeStateful" => Ok(Transform::MakeStateful),
+        "MakeStateful" => Ok(Transform::MakeStateful(state_pairs(item)?)),
         "Pruning" => Ok(Transform::Pruning),
         _ => error(item, "expected LowLatency2, MakeStateful[..] or Pruning"),
     };
     items(text)?.into_iter().map(transform).collect()
+}
+
+/// The pairs of `MakeStateful[param_res_names={'in1':'out1','in2':'out2'}]`.
+fn state_pairs(item: &str) -> Result<Vec<(String, String)>, SyntaxError> {
+    let expected = "expected MakeStateful[param_res_names={'input':'output',..}]";
+    let inner = item.split_once(['[', '(']).and_then(|(_, rest)| rest.trim_end().strip_suffix([']', ')']));
+    let list =
+        inner.and_then(|inner| inner.trim().strip_prefix("param_res_names")?.trim_start().strip_prefix('='));
+    let list = list.and_then(|list| list.trim().strip_prefix('{')?.strip_suffix('}'));
+    let Some(list) = list else { return error(item, expected) };
+    let pair = |text: &str| {
+        // Names may hold colons themselves, as `input:0` does: quotes part them.
+        let names: Vec<&str> = text.split(['\'', '"']).collect();
+        match names[..] {
+            [before, input, between, output, after]
+                if before.trim().is_empty() && between.trim() == ":" && after.trim().is_empty() =>
+            {
+                Ok((input.to_owned(), output.to_owned()))
+            }
+            _ => error(text, expected),
+        }
+    };
+    let pairs: Vec<(String, String)> = items(list)?.into_iter().map(pair).collect::<Result<_, _>>()?;
+    if pairs.is_empty() { error(item, expected) } else { Ok(pairs) }
 }
 
 /// `--ir_version`: 10 or 11.

@@ -27,6 +27,7 @@ mod output;
 mod preprocess;
 mod report;
 mod source;
+mod stateful;
 mod tensorflow;
 
 pub use convert::{Converted, Event, Request, Stage, convert};

@@ -81,8 +81,32 @@ fn transformations_are_known_by_name() {
     let answer = bench.mo(line);
     assert_eq!(answer.code, 0, "{}", answer.err);
     assert!(answer.err.contains("LowLatency2 has nothing to do"), "{}", answer.err);
-    bench.refused("net.xml", "--transform MakeStateful[a:b]", &["MakeStateful", "cannot become state"]);
+    bench.refused(
+        "net.xml",
+        "--transform MakeStateful[a:b]",
+        &["MakeStateful", "param_res_names={'input':'output'"],
+    );
+    let unknown = "--transform MakeStateful[param_res_names={'x':'z'}]";
+    bench.refused("net.xml", unknown, &["MakeStateful: x:z", "there is no output `z`; there are"]);
     bench.refused("net.xml", "--transform Pruning", &["Pruning", "channels of zeros"]);
+}
+
+#[test]
+fn an_input_and_an_output_become_a_variable() {
+    let mut model = Model::new("sums");
+    let x = model.add_parameter("x", ElementType::F32, "[1,2]".parse().unwrap());
+    let sum = model.add_parameter("sum_in", ElementType::F32, "[1,2]".parse().unwrap());
+    let add = model.add("sum_out", Binary::new(BinaryKind::Add), &[x.into(), sum.into()]).unwrap();
+    let relu = model.add("y", Unary::Relu, &[add.into()]).unwrap();
+    model.add_result("sum_result", add.into()).unwrap();
+    model.add_result("y_result", relu.into()).unwrap();
+    let bench = Bench::new();
+    bench.write("net.xml", &model);
+    let flags = "--transform MakeStateful[param_res_names={'sum_in':'sum_out'}]";
+    let found = bench.converted(&bench.path("net.xml"), flags);
+    assert_eq!((found.parameters().len(), found.results().len()), (1, 1));
+    let kinds: Vec<&str> = found.nodes().map(|(_, node)| node.op.type_name()).collect();
+    assert!(kinds.contains(&"ReadValue") && kinds.contains(&"Assign"), "{kinds:?}");
 }
 
 /// Preprocessing by hand: reversed channels, minus mean, over scale.

@@ -1,9 +1,5 @@
 //! What runs programs: the simulator, or a board behind OpenCL.
 
-// Its files lie beside this one, as the simulator's do.
-#[path = "opencl/mod.rs"]
-pub mod opencl;
-
 use crate::{architecture::Architecture, program::Program};
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;

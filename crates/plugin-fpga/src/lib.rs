@@ -6,6 +6,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`FpgaDevice`] | the device that the engine loads networks on |
 //! | [`architecture`] | the sizes of an overlay: what a bitstream holds |
 //! | [`instruction`] | the instruction set: 64-byte descriptors |
 //! | [`program`] | a compiled network |
@@ -15,6 +16,7 @@
 //! | [`compile`] | from a model to a program |
 //! | [`executor`] | what runs programs |
 //! | [`number`] | fp16 and blocks |
+//! | [`opencl`] | programs on OpenCL devices |
 //! | [`sim`] | the simulator |
 //! | [`timing`] | the cycle model |
 //! | [`published`] | the model beside figures that others published |
@@ -25,12 +27,18 @@ pub mod bitstreams;
 pub mod board;
 pub mod compile;
 pub mod container;
+mod device;
 pub mod executor;
 pub mod instruction;
 pub mod number;
+pub mod opencl;
 pub mod program;
 pub mod published;
 mod ranges;
 pub mod report;
+mod request;
+mod settings;
 pub mod sim;
 pub mod timing;
+
+pub use device::FpgaDevice;

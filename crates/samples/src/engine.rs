@@ -12,6 +12,7 @@ pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn core() -> Core {
     let core = Core::new();
     core.register(Arc::new(plugin_cpu::CpuDevice::new()));
+    core.register(Arc::new(plugin_fpga::FpgaDevice::new()));
     core.register(Arc::new(hetero::HeteroDevice::new()));
     core
 }

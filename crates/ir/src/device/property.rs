@@ -148,6 +148,8 @@ pub const PROPERTIES: &[PropertyInfo] = {
         setting("DLIA_ARCH_ROOT_DIR", Text, "folder of the FPGA's architectures"),
         setting("DLIA_PERF_ESTIMATION", Switch, "tell the FPGA's theoretical execution time"),
         setting("DLIA_IO_TRANSFORMATIONS_NATIVE", Switch, "the FPGA's own input and output transformations"),
+        setting("FPGA_EXECUTOR", OneOf(&["SIMULATOR", "OPENCL"]), "what runs the FPGA's programs"),
+        setting("FPGA_LAYER_COUNTERS", Switch, "tell the FPGA's modelled time for each layer"),
         setting("DLIA_ENABLE_STREAMING", Switch, "stream inputs to the FPGA"),
         setting(
             "DLIA_DUMP_SUPPORTED_LAYERS_INFORMATION",

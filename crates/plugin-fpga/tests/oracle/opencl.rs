@@ -2,7 +2,7 @@
 
 use crate::{PRECISIONS, differences, layers::case, run};
 use plugin_fpga::{
-    executor::opencl::{OpenCl, OpenClError},
+    opencl::{OpenCl, OpenClError},
     sim::Simulator,
 };
 
