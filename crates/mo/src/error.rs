@@ -94,6 +94,9 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// A library of custom layers cannot be used.
+    #[error("--extensions: {0}")]
+    Extensions(#[from] runtime::LoadError),
     /// The mapping of custom layers cannot be followed.
     #[error("{}:{line}: {problem}", path.display())]
     CustomLayers {

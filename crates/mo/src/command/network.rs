@@ -76,11 +76,7 @@ impl NetworkFlags {
             asked => CustomOps::of(asked.unwrap_or_default().iter().cloned().chain(mapped).collect()),
         };
         for library in &self.extensions {
-            let layers = runtime::load_extensions(library).map_err(|error| Error::CustomLayers {
-                path: library.clone(),
-                line: 0,
-                problem: error.to_string(),
-            })?;
+            let layers = runtime::load_extensions(library)?;
             layers.into_iter().for_each(|layer| custom_ops.extensions.add(layer));
         }
         Ok(Request {
