@@ -10,9 +10,15 @@ use std::{
 /// What library crates may take from the workspace, where that is more than `ir`.
 const MORE_DEPENDENCIES: &[(&str, &[&str])] = &[("runtime", &["ir", "plugin-abi"]), ("ir", &[])];
 /// Those that put the crates together: the programs, and devices as shared libraries.
-const COMPOSERS: &[&str] =
-const COMPOSERS: &[&str] =
-    &["mo", "samples", "xtask", "benches", "terroir-cpu-plugin", "terroir-fpga-plugin", "terroir-hetero-plugin"];
+const COMPOSERS: &[&str] = &[
+    "mo",
+    "samples",
+    "xtask",
+    "benches",
+    "terroir-cpu-plugin",
+    "terroir-fpga-plugin",
+    "terroir-hetero-plugin",
+];
 /// Where `unsafe` may stand: the kernels, the mapping of files, an allocator that counts, the loops that measure the
 /// machine.
 const UNSAFE: &[&str] = &[

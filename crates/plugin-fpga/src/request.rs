@@ -201,7 +201,7 @@ fn store(tensor: &HostTensor, values: &[f32]) -> DeviceResult<()> {
     tensor.copy_from(made.bytes())
 }
 
-fn port<'a>(tensors: &'a mut State, index: PortIndex) -> DeviceResult<&'a mut HostTensor> {
+fn port(tensors: &mut State, index: PortIndex) -> DeviceResult<&mut HostTensor> {
     let found = match index {
         PortIndex::Input(i) => tensors.inputs.get_mut(i),
         PortIndex::Output(i) => tensors.outputs.get_mut(i),
