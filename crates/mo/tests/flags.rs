@@ -86,8 +86,8 @@ fn transformations_are_known_by_name() {
         "--transform MakeStateful[a:b]",
         &["MakeStateful", "param_res_names={'input':'output'"],
     );
-    let unknown = "--transform MakeStateful[param_res_names={'x':'z'}]";
-    bench.refused("net.xml", unknown, &["MakeStateful: x:z", "there is no output `z`; there are"]);
+    let unknown = "--transform MakeStateful[param_res_names={'image':'z'}]";
+    bench.refused("net.xml", unknown, &["MakeStateful: image:z", "there is no output `z`; there are"]);
     bench.refused("net.xml", "--transform Pruning", &["Pruning", "channels of zeros"]);
 }
 
