@@ -10,7 +10,7 @@ use crate::{
     request::{Request, Worker},
     settings::{NAME, Settings},
     sim::Simulator,
-    timing::{Estimate, pcie, timeline::Parts},
+    timing::{Estimate, timeline::Parts},
 };
 use ir::{
     Bytes, Model, PartialShape,
@@ -230,16 +230,7 @@ impl Compiled {
 
     /// What an inference takes of the device and the bus, by the model.
     pub(crate) fn parts(&self) -> Parts {
-        let bytes = |features: &[Feature]| -> u64 {
-            let words =
-                |f: &Feature| u64::from(f.height * f.width * f.pitch(self.architecture().input_vector));
-            features.iter().map(words).sum::<u64>() * u64::from(self.architecture().word_bytes())
-        };
-        Parts {
-            write: pcie::write_us(bytes(&self.program.inputs)),
-            device: self.estimate.microseconds(),
-            read: pcie::read_us(bytes(&self.program.outputs)),
-        }
+        Parts::new(self.architecture(), &self.program, &self.estimate)
     }
 }
 

@@ -9,9 +9,9 @@ mod text;
 use crate::{
     architecture::Architecture,
     instruction::{Addend, Instruction, Map},
-    program::{Feature, Program},
+    program::Program,
     timing::{
-        Estimate, FITTED_OVERHEAD_US, LayerEstimate, pcie,
+        Estimate, FITTED_OVERHEAD_US, LayerEstimate,
         resources::{CARD, resources},
         timeline::{Parts, throughput},
     },
@@ -62,19 +62,7 @@ impl<'a> Report<'a> {
 
     /// Transfers over PCIe and the device's part of one inference.
     pub fn parts(&self) -> Parts {
-        let bytes = |features: &[Feature]| -> u64 {
-            let words = |feature: &Feature| {
-                u64::from(feature.height)
-                    * u64::from(feature.width)
-                    * u64::from(feature.pitch(self.architecture.input_vector))
-            };
-            features.iter().map(words).sum::<u64>() * u64::from(self.architecture.word_bytes())
-        };
-        Parts {
-            write: pcie::write_us(bytes(&self.program.inputs)),
-            device: self.estimate.microseconds(),
-            read: pcie::read_us(bytes(&self.program.outputs)),
-        }
+        Parts::new(self.architecture, self.program, &self.estimate)
     }
 
     /// Layers that take time.

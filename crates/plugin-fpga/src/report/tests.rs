@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     instruction::{Activation, Convolve, Transfer},
-    program::{Channels, Layer},
+    program::{Channels, Feature, Layer},
+    timing::pcie,
 };
 use ir::ElementType;
 

@@ -1,5 +1,11 @@
 //! Several requests on one board, by the model: while the device works for one, others are written or read.
 
+use super::{Estimate, pcie};
+use crate::{
+    architecture::Architecture,
+    program::{Feature, Program},
+};
+
 /// What one inference takes, in microseconds.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Parts {
@@ -9,6 +15,26 @@ pub struct Parts {
     pub device: f64,
     /// From the card to the host.
     pub read: f64,
+    /// On the processor behind it: HETERO's other part. 0 where there is none.
+    pub host: f64,
+}
+
+impl Parts {
+    /// The board's parts of one inference of a program, by the model.
+    pub fn new(architecture: &Architecture, program: &Program, estimate: &Estimate) -> Self {
+        let bytes = |features: &[Feature]| -> u64 {
+            let places = |feature: &Feature| u64::from(feature.height) * u64::from(feature.width);
+            let words =
+                |feature: &Feature| places(feature) * u64::from(feature.pitch(architecture.input_vector));
+            features.iter().map(words).sum::<u64>() * u64::from(architecture.word_bytes())
+        };
+        Self {
+            write: pcie::write_us(bytes(&program.inputs)),
+            device: estimate.microseconds(),
+            read: pcie::read_us(bytes(&program.outputs)),
+            host: 0.0,
+        }
+    }
 }
 
 /// When something begins and ends, in microseconds.
@@ -29,14 +55,17 @@ pub struct Run {
     pub device: Interval,
     /// From the card to the host.
     pub read: Interval,
+    /// On the processor.
+    pub host: Interval,
 }
 
-/// The three things that inferences share, each busy with one of them at a time, in the order in which they were started.
+/// The four things that inferences share, each busy with one of them at a time, in the order in which they were started.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Timeline {
     write_free: f64,
     device_free: f64,
     read_free: f64,
+    host_free: f64,
 }
 
 fn next(free: &mut f64, ready: f64, length: f64) -> Interval {
@@ -51,7 +80,8 @@ impl Timeline {
         let write = next(&mut self.write_free, ready, parts.write);
         let device = next(&mut self.device_free, write.end, parts.device);
         let read = next(&mut self.read_free, device.end, parts.read);
-        Run { write, device, read }
+        let host = next(&mut self.host_free, read.end, parts.host);
+        Run { write, device, read, host }
     }
 }
 
@@ -59,13 +89,13 @@ impl Timeline {
 pub fn throughput(parts: &Parts, requests: usize) -> f64 {
     let requests = requests.max(1);
     let mut timeline = Timeline::default();
-    // The pace is even once each of the three has been waited for; it is measured over a hundred rounds after that.
+    // The pace is even once each of the four has been waited for; it is measured over a hundred rounds after that.
     let mut ready = std::collections::VecDeque::from(vec![0.0; requests]);
     let mut ends = Vec::new();
     for _ in 0..101 * requests {
         let run = timeline.start(ready.pop_front().unwrap_or_default(), parts);
-        ready.push_back(run.read.end);
-        ends.push(run.read.end);
+        ready.push_back(run.host.end);
+        ends.push(run.host.end);
     }
     let (first, last) = (ends[requests - 1], ends[ends.len() - 1]);
     1e6 * (ends.len() - requests) as f64 / (last - first)
@@ -75,7 +105,7 @@ pub fn throughput(parts: &Parts, requests: usize) -> f64 {
 mod tests {
     use super::*;
 
-    const PARTS: Parts = Parts { write: 200.0, device: 1000.0, read: 55.0 };
+    const PARTS: Parts = Parts { write: 200.0, device: 1000.0, read: 55.0, host: 0.0 };
 
     #[test]
     fn one_request_waits_for_each_part() {
@@ -95,6 +125,15 @@ mod tests {
         assert_eq!(second.write, Interval { start: 200.0, end: 400.0 });
         assert_eq!(second.device.start, first.device.end);
         assert!((throughput(&PARTS, 2) - 1000.0).abs() < 1e-6);
+        let on_both = Parts { host: 900.0, ..PARTS };
+        let mut timeline = Timeline::default();
+        let [first, second] = [0.0, 0.0].map(|ready| timeline.start(ready, &on_both));
+        let overlap = |a: Interval, b: Interval| a.start < b.end && b.start < a.end;
+        assert!(overlap(second.write, first.device), "the bus and the device");
+        assert!(overlap(first.host, second.device), "the processor and the device");
+        assert!((throughput(&on_both, 1) - 1e6 / 2155.0).abs() < 1e-6);
+        // Each of two waits for the other's time on the device, and goes on.
+        assert!(throughput(&on_both, 2) > 1.9 * throughput(&on_both, 1));
         let written = Parts { write: 3000.0, ..PARTS };
         assert!((throughput(&written, 4) - 1e6 / 3000.0).abs() < 1e-6);
     }
