@@ -17,8 +17,9 @@ const HELP: &str = "cargo xtask <command>
 
   convert ARGS..     the Model Optimizer: the flags of `mo`, see `cargo xtask convert --help`
   demo               converts the digits checkpoint to FP16, classifies the committed images, shows accuracy and counters
-  bitstreams [FOLDER]
-                     writes the FPGA's bitstreams under their names (default bitstreams/ in the repository)
+  bitstreams [FOLDER] [--opencl]
+                     writes the FPGA's bitstreams under their names (default bitstreams/ in the repository);
+                     --opencl: with the binary of their program for this machine's OpenCL device
   test [ARGS..]      all tests; ARGS go to cargo test
   tidy               the rules of the house that a program can check
   header             writes crates/plugin-abi/include/terroir_plugin.h from its source; a test compares them
@@ -54,10 +55,12 @@ fn run() -> Result<()> {
     match command.as_str() {
         "convert" => program("mo")?.args(rest).run(),
         "bitstreams" => {
-            let folder = rest.first().map_or_else(|| process::root().join("bitstreams"), Into::into);
+            let (flags, folders): (Vec<&String>, Vec<&String>) =
+                rest.iter().partition(|arg| arg.starts_with('-'));
+            let folder = folders.first().map_or_else(|| process::root().join("bitstreams"), Into::into);
             // 20 small files: nothing is worth a build for release.
             let run = cargo(["run", "--quiet", "--package", "plugin-fpga", "--bin", "fpga_bitstreams", "--"]);
-            run.in_callers_folder()?.arg(folder).run()
+            run.in_callers_folder()?.arg(folder).args(flags).run()
         }
         "demo" => demo::run(),
         "test" => cargo(["test", "--workspace"]).args(rest).run(),

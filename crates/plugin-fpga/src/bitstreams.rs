@@ -117,10 +117,12 @@ pub fn named(name: &str) -> Option<Bitstream> {
     all().into_iter().find(|bitstream| bitstream.name() == name)
 }
 
-/// Writes them into a folder, under their names. Each appears whole, or not at all.
-pub fn write_all(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// Writes them into a folder, under their names, each with `opencl`, the binary of an OpenCL device's program. Each appears
+/// whole, or not at all.
+pub fn write_all(folder: &Path, opencl: Option<&[u8]>) -> io::Result<Vec<PathBuf>> {
     fs::create_dir_all(folder)?;
-    let write = |bitstream: &Bitstream| {
+    let write = |bitstream: Bitstream| {
+        let bitstream = Bitstream { opencl: opencl.map(<[u8]>::to_vec), ..bitstream };
         let path = folder.join(format!("{}.aocx", bitstream.name()));
         let mut builder = tempfile::Builder::new();
         // Temporary files are private by default; these are for every user of the board.
@@ -131,7 +133,7 @@ pub fn write_all(folder: &Path) -> io::Result<Vec<PathBuf>> {
         file.persist(&path).map_err(|error| error.error)?;
         Ok(path)
     };
-    all().iter().map(write).collect()
+    all().into_iter().map(write).collect()
 }
 
 #[cfg(test)]
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn they_are_found_by_name_and_as_files() {
         let folder = tempfile::tempdir().unwrap();
-        let files = write_all(folder.path()).unwrap();
+        let files = write_all(folder.path(), None).unwrap();
         assert_eq!(files.len(), fs::read_dir(folder.path()).unwrap().count());
         for file in files {
             let name = file.file_name().unwrap().to_str().unwrap();

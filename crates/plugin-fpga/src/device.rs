@@ -4,7 +4,7 @@ use crate::{
     architecture::Architecture,
     board::{Boards, Held},
     compile::{self, CompileError, export},
-    executor::Executor,
+    executor::{Executor, Loaded},
     opencl::OpenCl,
     program::{Feature, Program},
     request::{Request, Worker},
@@ -93,13 +93,8 @@ impl FpgaDevice {
             (true, Some(binary)) => Arc::new(OpenCl::from_binary(0, binary).map_err(failed)?),
             (true, None) => Arc::new(OpenCl::from_source(0).map_err(failed)?),
         };
-        let compiled = Compiled::new(held, program, settings, executor);
-        let worker = self.worker(&compiled.held);
-        // What cannot be loaded should fail now, not when the first request is made.
-        let compiled = Compiled { worker: Some(worker), ..compiled };
-        let loaded = compiled.executor.load(compiled.architecture(), &compiled.program).map_err(failed)?;
-        *compiled.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
-        Ok(Arc::new(compiled))
+        let worker = self.worker(&held);
+        Ok(Arc::new(Compiled::new(held, worker, program, settings, executor)?))
     }
 }
 
@@ -186,16 +181,27 @@ pub(crate) struct Compiled {
     pub(crate) settings: Settings,
     pub(crate) estimate: Estimate,
     pub(crate) executor: Arc<dyn Executor>,
-    worker: Option<Arc<Worker>>,
+    /// Who computes on the board.
+    pub(crate) worker: Arc<Worker>,
     /// What was loaded when the network was compiled, for the first request.
-    first: Mutex<Option<Box<dyn crate::executor::Loaded>>>,
+    first: Mutex<Option<Box<dyn Loaded>>>,
     inputs: Vec<PortInfo>,
     outputs: Vec<PortInfo>,
 }
 
 impl Compiled {
-    fn new(held: Held, program: Program, settings: Settings, executor: Arc<dyn Executor>) -> Self {
-        let estimate = Estimate::new(&held.bitstream().architecture, &program);
+    fn new(
+        held: Held,
+        worker: Arc<Worker>,
+        program: Program,
+        settings: Settings,
+        executor: Arc<dyn Executor>,
+    ) -> DeviceResult<Self> {
+        let architecture = &held.bitstream().architecture;
+        let estimate = Estimate::new(architecture, &program);
+        let program = Arc::new(program);
+        // What cannot be loaded fails now, not when the first request is made.
+        let first = executor.load(architecture, &program).map_err(failed)?;
         let ports = |features: &[Feature]| {
             features
                 .iter()
@@ -206,26 +212,21 @@ impl Compiled {
                 })
                 .collect()
         };
-        Self {
+        Ok(Self {
             inputs: ports(&program.inputs),
             outputs: ports(&program.outputs),
-            program: Arc::new(program),
+            program,
             held,
             settings,
             estimate,
             executor,
-            worker: None,
-            first: Mutex::default(),
-        }
+            worker,
+            first: Mutex::new(Some(first)),
+        })
     }
 
     pub(crate) fn architecture(&self) -> &Architecture {
         &self.held.bitstream().architecture
-    }
-
-    /// Who computes on the board.
-    pub(crate) fn worker(&self) -> &Arc<Worker> {
-        self.worker.as_ref().expect("a compiled network has a board")
     }
 
     /// What an inference takes of the device and the bus, by the model.

@@ -8,7 +8,7 @@ use crate::{
     settings::NAME,
 };
 use ir::{
-    Tensor,
+    ElementType, Tensor,
     device::{
         CompiledModel, Completion, DeviceError, DeviceResult, HostTensor, InferRequest, LayerStatus,
         PortIndex, PortInfo, ProfileRow,
@@ -118,7 +118,7 @@ fn busy() -> DeviceError {
 
 impl Shared {
     fn run(&self) -> DeviceResult<()> {
-        let board = lock(&self.compiled.worker().board);
+        let board = lock(&self.compiled.worker.board);
         if self.is_cancelled.load(Ordering::Acquire) {
             return Err(DeviceError::Cancelled);
         }
@@ -192,10 +192,17 @@ fn from_words(feature: &Feature, words: &[u16], vector: usize) -> Vec<f32> {
 }
 
 fn floats(tensor: &HostTensor) -> DeviceResult<Vec<f32>> {
-    Ok(tensor.to_tensor()?.to_f64s().into_iter().map(|value| value as f32).collect())
+    let tensor = tensor.to_tensor()?;
+    Ok(match tensor.view::<f32>() {
+        Ok(values) => values.into_owned(),
+        Err(_) => tensor.to_f64s().into_iter().map(|value| value as f32).collect(),
+    })
 }
 
 fn store(tensor: &HostTensor, values: &[f32]) -> DeviceResult<()> {
+    if tensor.element_type() == ElementType::F32 {
+        return tensor.copy_from(bytemuck::cast_slice(values));
+    }
     let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
     let made = Tensor::from_f64s(tensor.element_type(), tensor.shape(), &values).map_err(failed)?;
     tensor.copy_from(made.bytes())
@@ -247,7 +254,7 @@ impl InferRequest for Request {
             shared.is_running.store(false, Ordering::Release);
             done(result);
         });
-        self.shared.compiled.worker().jobs.send(job).map_err(|_| {
+        self.shared.compiled.worker.jobs.send(job).map_err(|_| {
             self.shared.is_running.store(false, Ordering::Release);
             failed("the board's thread has ended")
         })

@@ -2,6 +2,7 @@
 
 use crate::board::BoardId;
 use ir::device::{Config, DeviceError, DeviceResult, Property, todays_settings};
+use std::path::Path;
 
 pub(crate) const NAME: &str = "FPGA";
 
@@ -47,6 +48,9 @@ impl Settings {
                 LAYER_COUNTERS => settings.layers = is_on,
                 EXECUTOR => settings.opencl = value == "OPENCL",
                 "DLIA_DUMP_SUPPORTED_LAYERS_INFORMATION" => settings.dump_layers = is_on,
+                // Bitstreams bring their architecture: nothing is read there, but a wrong path is told.
+                "DLIA_ARCH_ROOT_DIR" if value.is_empty() || Path::new(value).is_dir() => {}
+                "DLIA_ARCH_ROOT_DIR" => return Err(fail("there is no such folder".to_owned())),
                 // The board's own transformations are what it does anyway; there is nothing to switch.
                 "DLIA_IO_TRANSFORMATIONS_NATIVE" => {}
                 "DLIA_ENABLE_STREAMING" if !is_on => {}
@@ -95,6 +99,8 @@ mod tests {
     fn what_it_has_not_is_told() {
         let error = |pair| parse(&[pair]).unwrap_err().to_string();
         assert!(error(("DLIA_ENABLE_STREAMING", "YES")).contains("takes whole images"));
+        assert!(error(("DLIA_ARCH_ROOT_DIR", "/no/such/folder")).contains("no such folder"));
+        parse(&[("DLIA_ARCH_ROOT_DIR", "/")]).unwrap();
         assert!(error(("DEVICE_ID", "card")).contains("names no board"));
         assert!(error(("NUM_STREAMS", "4")).contains("the FPGA has no such setting"));
         assert!(error(("FPGA_LAYER_COUNTER", "YES")).contains("did you mean `FPGA_LAYER_COUNTERS`?"));

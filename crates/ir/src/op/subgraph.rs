@@ -129,13 +129,13 @@ fn body_types(body: &Model, parameters: &[PortType]) -> Result<Vec<PortType>, Op
     Ok(body.results().iter().map(|id| body.ty((*id).into()).clone()).collect())
 }
 
-/// Runs a body on tensors of whatever shape.
-fn run(body: &Model, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
+/// A body that takes tensors of whatever shape.
+fn open(body: &Model) -> Model {
     let mut body = body.clone();
     for id in body.parameters().to_vec() {
         body.set_parameter_shape(id, PartialShape::UNKNOWN);
     }
-    evaluate(&body, inputs).map_err(in_body)
+    body
 }
 
 /// What both may be; nothing is known of a dimension, or a rank, in which they differ.
@@ -239,7 +239,7 @@ impl Operator for If {
     fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
         self.check(inputs.len())?;
         let branch = self.branch(&inputs[0])?;
-        Ok(branch.answers(&run(&branch.model, &branch.arguments(inputs))?))
+        Ok(branch.answers(&evaluate(&open(&branch.model), &branch.arguments(inputs)).map_err(in_body)?))
     }
 
     fn owns_graph(&self) -> bool {
@@ -504,6 +504,7 @@ impl Operator for Loop {
             let edge = self.back_edges.iter().find(|(from, _)| *from == output.result);
             last[output.output] = edge.and_then(|(_, to)| carried[*to].clone());
         }
+        let body = open(&self.body);
         let mut iteration: u64 = 0;
         while trips.is_none_or(|trips| iteration < trips) {
             if iteration == MOST_ITERATIONS {
@@ -528,7 +529,7 @@ impl Operator for Loop {
                     Some(Tensor::from_i64_values(own.element_type, shape, &[iteration as i64])?);
             }
             let arguments: Vec<Tensor> = arguments.into_iter().flatten().collect();
-            let results = run(&self.body, &arguments)?;
+            let results = evaluate(&body, &arguments).map_err(in_body)?;
             for output in &self.outputs {
                 match output.slices {
                     Some(_) => parts[output.output].push(results[output.result].clone()),
