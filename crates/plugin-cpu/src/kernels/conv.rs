@@ -1,7 +1,7 @@
 //! Convolution on the blocked layout, weights packed when it is made.
 
 use super::{
-    conv_tile::{AnyStep, Blocks, Column, Tile, TileFn, max_pixels, tile},
+    conv_tile::{AnyStep, Blocks, Column, Fetch, Tile, TileFn, cut, max_pixels, tile},
     depthwise::Depthwise,
     post::{PostOps, Sum},
     split::{Split, Work},
@@ -76,6 +76,9 @@ pub(super) type Floats = Packed<f32>;
 /// Bytes of input that one group of output channels passes over before the next one does: with the weights of the
 /// group it stays in the second-level cache (1 MiB here, rarely less than 512 KiB).
 const CHUNK_BYTES: usize = 320 << 10;
+
+/// Pixels that a function other than bounds is applied to at a time: they are in the first-level cache still.
+pub(super) const FINISHED_PIXELS: usize = 100;
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -255,6 +258,8 @@ pub(super) struct OutTile {
 struct Span {
     x: usize,
     pixels: usize,
+    /// Spans from this one on that one call computes: they differ in their place only.
+    alike: usize,
     /// As [`Tile::whole_rows`].
     whole_rows: bool,
     /// Kernels for 1, 2 and 4 blocks.
@@ -408,11 +413,11 @@ impl Direct {
             most = most.min(6);
         }
         let counts = std::array::from_fn(|i| outs.iter().any(|out| by_count(out.count) == i));
-        let tiles = width.div_ceil(most);
-        let (mut spans, mut columns) = (Vec::new(), Vec::new());
-        for i in 0..tiles {
-            let Range { start: x, end } = part(width, i, tiles);
-            let pixels = end - x;
+        let (mut spans, mut columns) = (Vec::<Span>::new(), Vec::new());
+        let mut x = 0;
+        for pixels in
+            cut(width, most).into_iter().flat_map(|(pixels, tiles)| std::iter::repeat_n(pixels, tiles))
+        {
             let row: Vec<Column> = (0..kw)
                 .map(|kx| {
                     let start = (x * geometry.stride[1] + kx * geometry.dilation[1]) as isize
@@ -430,8 +435,16 @@ impl Direct {
             let any = !row.iter().all(simple);
             let kernels = isa.dispatch(Choose { pixels, counts, stride: geometry.stride[1], any });
             let whole_rows = geometry.dilation[1] == 1 && row.iter().all(whole);
-            spans.push(Span { x, pixels, whole_rows, kernels });
+            spans.push(Span { x, pixels, alike: 1, whole_rows, kernels });
             columns.extend(row);
+            x += pixels;
+        }
+        let tiles = spans.len();
+        let shape_of = |i: usize| columns[i * kw..][..kw].iter().map(|c: &Column| (c.lo, c.hi));
+        for i in (1..tiles).rev() {
+            if spans[i - 1].pixels == spans[i].pixels && shape_of(i - 1).eq(shape_of(i)) {
+                spans[i - 1].alike = spans[i].alike + 1;
+            }
         }
         let row_bytes = 4 * shape.in_channels * geometry.input[1] * geometry.stride[0].min(kh);
         let chunk = (CHUNK_BYTES / (row_bytes / tiles).max(1)).max(1);
@@ -463,7 +476,7 @@ impl Direct {
                     };
                     for (out, own) in by_row(own, chunk.len()) {
                         let first = tiles.start + chunk.start;
-                        own.for_each(|i| run.tile(image, &self.outs[out], first + i));
+                        run.tiles(image, &self.outs[out], first + own.start..first + own.end);
                     }
                 }
             }
@@ -495,49 +508,57 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Computes one tile of pixels for one tile of output channels.
-    #[inline(always)]
-    fn tile(&self, image: usize, o: &OutTile, at: usize) {
+    /// Computes tiles of pixels for one tile of output channels.
+    fn tiles(&self, image: usize, o: &OutTile, mut at: Range<usize>) {
         let Self { of, src, target, .. } = self;
         let (g, b) = (&of.geometry, of.isa.block());
         let pixels = g.output[0] * g.output[1];
         let src_block = g.input[0] * g.input[1] * b;
-        let (y, x) = (at / of.spans.len(), at % of.spans.len());
-        let span = &of.spans[x];
-        let place = (o.block * pixels + y * g.output[1] + span.x) * b;
-        let rows = taps(g, 0, y);
-        let top = (y * g.stride[0]) as isize - g.pad_begin[0] as isize;
-        let tile = Tile {
-            src: src.data.as_ptr().wrapping_offset(
-                (image * src.batch_stride + o.sources.start * src_block) as isize
-                    + top * (g.input[1] * b) as isize,
-            ),
-            weights: of.weights[o.weights..].as_ptr(),
-            dst: self.dst.wrapping_add(image * self.dst_stride + place),
-            addend: std::ptr::null(),
-            bias: of.bias[o.block * b..].as_ptr(),
-            dst_block: pixels * b,
-            src_block,
-            blocks: o.sources.len(),
-            depth: b,
-            last_depth: o.last_depth,
-            kernel: g.kernel,
-            row_begin: rows.start,
-            row_end: rows.end,
-            row_stride: g.dilation[0] * g.input[1] * b,
-            whole_rows: span.whole_rows,
-            columns: &of.columns[x * g.kernel[1]..][..g.kernel[1]],
-            step: g.stride[1] * b,
-            pixels: span.pixels,
-            add_before: false,
-            add_after: false,
-            lo: 0.0,
-            hi: 0.0,
-        };
-        let kernel = span.kernels[by_count(o.count)].expect("chosen for these counts");
-        // SAFETY: rows and columns are those that touch the input, which is as long as the shape says, and so is the
-        // output; the tiles are disjoint.
-        unsafe { target.run(of.isa, kernel, tile, o, image, place, of.shape.out_channels) };
+        let weights = of.weights[o.weights..].as_ptr();
+        let panel = ((o.sources.len() - 1) * b + o.last_depth) * g.kernel[0] * g.kernel[1] * o.count * b;
+        let (start, tiles) = (at.start, at.len());
+        while !at.is_empty() {
+            let (y, x) = (at.start / of.spans.len(), at.start % of.spans.len());
+            let span = &of.spans[x];
+            let place = (o.block * pixels + y * g.output[1] + span.x) * b;
+            let rows = taps(g, 0, y);
+            let top = (y * g.stride[0]) as isize - g.pad_begin[0] as isize;
+            let repeat = span.alike.min(at.len()).min(target.most_tiles(span.pixels));
+            let tile = Tile {
+                src: src.data.as_ptr().wrapping_offset(
+                    (image * src.batch_stride + o.sources.start * src_block) as isize
+                        + top * (g.input[1] * b) as isize,
+                ),
+                weights,
+                dst: self.dst.wrapping_add(image * self.dst_stride + place),
+                addend: std::ptr::null(),
+                bias: of.bias[o.block * b..].as_ptr(),
+                dst_block: pixels * b,
+                src_block,
+                blocks: o.sources.len(),
+                depth: b,
+                last_depth: o.last_depth,
+                kernel: g.kernel,
+                row_begin: rows.start,
+                row_end: rows.end,
+                row_stride: g.dilation[0] * g.input[1] * b,
+                whole_rows: span.whole_rows,
+                columns: &of.columns[x * g.kernel[1]..][..g.kernel[1]],
+                step: g.stride[1] * b,
+                pixels: span.pixels,
+                repeat,
+                fetch: Fetch::next(weights, panel, o.count * b, at.start - start, tiles),
+                add_before: false,
+                add_after: false,
+                lo: 0.0,
+                hi: 0.0,
+            };
+            let kernel = span.kernels[by_count(o.count)].expect("chosen for these counts");
+            // SAFETY: rows and columns are those that touch the input, which is as long as the shape says, and so is
+            // the output; the tiles are disjoint.
+            unsafe { target.run(of.isa, kernel, tile, o, image, place, of.shape.out_channels) };
+            at.start += repeat;
+        }
     }
 }
 
@@ -564,6 +585,11 @@ impl<'a> Target<'a> {
             "adds to what is overwritten"
         );
         Self { post, addend, bounds }
+    }
+
+    /// Tiles of so many pixels that are computed before a function is applied to them.
+    pub(super) fn most_tiles(&self, pixels: usize) -> usize {
+        if self.bounds.is_some() { usize::MAX } else { FINISHED_PIXELS.div_ceil(pixels) }
     }
 
     /// The bounds, if the activation is nothing more.
@@ -659,7 +685,8 @@ impl<'a> Target<'a> {
                 let lanes = b.min(channels - channel);
                 let (dst, addend) =
                     (tile.dst.add(j * tile.dst_block), tile.addend.wrapping_add(j * tile.dst_block));
-                self.post.finish(isa, dst, (!in_place).then_some(addend), tile.pixels, channel, lanes);
+                let pixels = tile.repeat * tile.pixels;
+                self.post.finish(isa, dst, (!in_place).then_some(addend), pixels, channel, lanes);
             }
         }
     }

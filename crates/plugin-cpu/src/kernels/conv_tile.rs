@@ -19,7 +19,7 @@ pub(super) struct Column {
     pub(super) taps: usize,
 }
 
-/// One tile to compute.
+/// A tile to compute, or several side by side: a call costs as much as some dozen taps.
 #[derive(Clone, Copy)]
 pub(super) struct Tile<'a> {
     /// Column 0 of the input row of tap row 0, which may lie in padding.
@@ -56,8 +56,12 @@ pub(super) struct Tile<'a> {
     pub(super) columns: &'a [Column],
     /// Elements from one pixel to the next, for [`AnyStep`].
     pub(super) step: usize,
-    /// Pixels to store, at most the tile's.
+    /// Pixels of a tile: those that the kernel was chosen for.
     pub(super) pixels: usize,
+    /// Tiles, each beginning where the one before ends.
+    pub(super) repeat: usize,
+    /// What is asked for meanwhile.
+    pub(super) fetch: Fetch,
     /// Add `addend` before the bounds.
     pub(super) add_before: bool,
     /// Add `addend` after the bounds.
@@ -66,6 +70,33 @@ pub(super) struct Tile<'a> {
     pub(super) lo: f32,
     /// The upper one.
     pub(super) hi: f32,
+}
+
+/// What a kernel asks for ahead of time: weights that are needed later. A core can wait for a dozen cache lines at a
+/// time, so weights from memory have to be asked for steadily, not all while the first tile needs them.
+#[derive(Clone, Copy)]
+pub(super) struct Fetch {
+    /// Where it begins; nothing has to be there.
+    pub(super) from: *const f32,
+    /// Elements that it goes on with each input element.
+    pub(super) step: usize,
+}
+
+impl Fetch {
+    /// What lies behind a panel of `len` weights at `weights`, as many, while `tiles` tiles are computed, of which
+    /// `done` have been.
+    pub(super) fn next(weights: *const f32, len: usize, width: usize, done: usize, tiles: usize) -> Self {
+        let step = width.div_ceil(tiles);
+        Self { from: weights.wrapping_add(len + done * step * (len / width)), step }
+    }
+}
+
+/// Cuts a row of pixels into tiles of at most `most`, as even as can be: the pixels of a tile and the number of such
+/// tiles, first of one kind, then of the other.
+pub(super) fn cut(pixels: usize, most: usize) -> [(usize, usize); 2] {
+    let tiles = pixels.div_ceil(most).max(1);
+    let (short, longer) = (pixels / tiles, pixels % tiles);
+    [(short + 1, longer), (short, tiles - longer)]
 }
 
 /// The distance of a tile's pixels in the input.
@@ -140,93 +171,102 @@ impl<P: Step, const MR: usize, const NB: usize, const ANY: bool> Kernel for Run<
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let t = self.0;
-        let mut acc = [[s.splat(0.0); NB]; MR];
-        // SAFETY: `Tile` says that the bias, the weights, the taps within `columns` and rows, and `pixels` pixels of
-        // `NB` blocks of output and addend are there.
-        unsafe {
-            for j in 0..NB {
-                let bias = s.load(t.bias.add(j * S::LANES));
-                for m in 0..MR {
-                    acc[m][j] = bias;
-                }
-            }
-            let mut weights = t.weights;
-            for block in 0..t.blocks {
-                let depth = if block + 1 == t.blocks { t.last_depth } else { t.depth };
-                let tap = depth * NB * S::LANES;
-                let src = t.src.wrapping_add(block * t.src_block);
-                for ky in t.row_begin..t.row_end {
-                    let row = src.wrapping_add(ky * t.row_stride);
-                    let mut w = weights.add(ky * t.kernel[1] * tap);
-                    if !ANY && t.whole_rows && depth == t.depth {
-                        let a = row.wrapping_offset(t.columns[0].offset);
-                        taps::<S, P, MR, NB>(s, &mut acc, t, a, w, depth * t.kernel[1], 0, MR);
-                        continue;
-                    }
-                    for column in t.columns {
-                        let a = row.wrapping_offset(column.offset);
-                        let steps = depth * column.taps;
-                        let (lo, hi) = (column.lo, column.hi);
-                        if lo >= hi {
-                            // In the padding for every pixel.
-                        } else if (lo, hi) == (0, MR) {
-                            taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, 0, MR);
-                        } else if (lo, hi) == (1, MR) {
-                            taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, 1, MR);
-                        } else if !ANY || (lo, hi + 1) == (0, MR) {
-                            taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, 0, MR - 1);
-                        } else {
-                            taps::<S, P, MR, NB>(s, &mut acc, t, a, w, steps, lo, hi);
-                        }
-                        w = w.add(column.taps * tap);
-                    }
-                }
-                weights = weights.add(t.kernel[0] * t.kernel[1] * tap);
-            }
-            // One decision for all pixels: per pixel they would be most of the code.
-            let at = |j: usize, m: usize| j * t.dst_block + m * S::LANES;
-            let (lo, hi) = (s.splat(t.lo), s.splat(t.hi));
-            if t.add_before {
-                for m in 0..MR {
-                    for j in 0..NB {
-                        acc[m][j] = s.add(acc[m][j], s.load(t.addend.add(at(j, m.min(t.pixels - 1)))));
-                    }
-                }
-            }
-            for m in 0..MR {
+        debug_assert_eq!(t.pixels, MR);
+        let (lo, hi) = (s.splat(t.lo), s.splat(t.hi));
+        let mut fetch = t.fetch;
+        for at in 0..t.repeat {
+            let mut acc = [[s.splat(0.0); NB]; MR];
+            // SAFETY: `Tile` says that the bias, the weights, the taps within `columns` and rows, and the pixels of
+            // `NB` blocks of output and addend are there.
+            unsafe {
                 for j in 0..NB {
-                    acc[m][j] = s.min(hi, s.max(lo, acc[m][j]));
-                }
-            }
-            if t.add_after {
-                for m in 0..MR {
-                    for j in 0..NB {
-                        acc[m][j] = s.add(acc[m][j], s.load(t.addend.add(at(j, m.min(t.pixels - 1)))));
+                    let bias = s.load(t.bias.add(j * S::LANES));
+                    for m in 0..MR {
+                        acc[m][j] = bias;
                     }
                 }
-            }
-            if t.pixels == MR {
+                let mut weights = t.weights;
+                for block in 0..t.blocks {
+                    let depth = if block + 1 == t.blocks { t.last_depth } else { t.depth };
+                    let tap = depth * NB * S::LANES;
+                    let src = t.src.wrapping_add(block * t.src_block + at * P::offset::<S>(MR, t.step));
+                    for ky in t.row_begin..t.row_end {
+                        let row = src.wrapping_add(ky * t.row_stride);
+                        let mut w = weights.add(ky * t.kernel[1] * tap);
+                        if !ANY && t.whole_rows && depth == t.depth {
+                            let a = row.wrapping_offset(t.columns[0].offset);
+                            taps::<S, P, MR, NB>(
+                                s,
+                                &mut acc,
+                                t,
+                                &mut fetch,
+                                a,
+                                w,
+                                depth * t.kernel[1],
+                                0,
+                                MR,
+                            );
+                            continue;
+                        }
+                        for column in t.columns {
+                            let a = row.wrapping_offset(column.offset);
+                            let steps = depth * column.taps;
+                            let (lo, hi) = (column.lo, column.hi);
+                            if lo >= hi {
+                                // In the padding for every pixel.
+                            } else if (lo, hi) == (0, MR) {
+                                taps::<S, P, MR, NB>(s, &mut acc, t, &mut fetch, a, w, steps, 0, MR);
+                            } else if (lo, hi) == (1, MR) {
+                                taps::<S, P, MR, NB>(s, &mut acc, t, &mut fetch, a, w, steps, 1, MR);
+                            } else if !ANY || (lo, hi + 1) == (0, MR) {
+                                taps::<S, P, MR, NB>(s, &mut acc, t, &mut fetch, a, w, steps, 0, MR - 1);
+                            } else {
+                                taps::<S, P, MR, NB>(s, &mut acc, t, &mut fetch, a, w, steps, lo, hi);
+                            }
+                            w = w.add(column.taps * tap);
+                        }
+                    }
+                    weights = weights.add(t.kernel[0] * t.kernel[1] * tap);
+                }
+                // One decision for all pixels: per pixel they would be most of the code.
+                let place = |j: usize, m: usize| j * t.dst_block + (at * MR + m) * S::LANES;
+                if t.add_before {
+                    for m in 0..MR {
+                        for j in 0..NB {
+                            acc[m][j] = s.add(acc[m][j], s.load(t.addend.add(place(j, m))));
+                        }
+                    }
+                }
+                if t.lo != f32::NEG_INFINITY {
+                    for m in 0..MR {
+                        for j in 0..NB {
+                            acc[m][j] = s.max(lo, acc[m][j]);
+                        }
+                    }
+                }
+                if t.hi != f32::INFINITY {
+                    for m in 0..MR {
+                        for j in 0..NB {
+                            acc[m][j] = s.min(hi, acc[m][j]);
+                        }
+                    }
+                }
+                if t.add_after {
+                    for m in 0..MR {
+                        for j in 0..NB {
+                            acc[m][j] = s.add(acc[m][j], s.load(t.addend.add(place(j, m))));
+                        }
+                    }
+                }
                 for j in 0..NB {
                     for m in 0..MR {
-                        s.store(t.dst.add(at(j, m)), acc[m][j]);
-                    }
-                }
-            } else {
-                for j in 0..NB {
-                    for m in 0..MR {
-                        if m < t.pixels {
-                            s.store(t.dst.add(at(j, m)), acc[m][j]);
-                        }
+                        s.store(t.dst.add(place(j, m)), acc[m][j]);
                     }
                 }
             }
         }
     }
 }
-
-/// Weights are asked for so many elements (4 KiB) before they are used: the next panel lies behind this one, where the
-/// processor's own prefetching stops at the end of a page.
-const AHEAD: usize = 1024;
 
 /// `steps` input elements, for the pixels from `lo` to `hi`.
 ///
@@ -237,6 +277,7 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
     s: S,
     acc: &mut [[S::V; NB]; MR],
     t: &Tile,
+    fetch: &mut Fetch,
     a: *const f32,
     w: *const f32,
     steps: usize,
@@ -250,8 +291,9 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
             let mut b = [s.splat(0.0); NB];
             for j in 0..NB {
                 b[j] = s.load(w.add(j * S::LANES));
-                s.prefetch(w.wrapping_add(j * S::LANES + AHEAD));
+                s.prefetch(fetch.from.wrapping_add(j * S::LANES));
             }
+            fetch.from = fetch.from.wrapping_add(fetch.step);
             for m in 0..MR {
                 if lo <= m && m < hi {
                     let x = s.splat(*a.wrapping_add(i + P::offset::<S>(m, t.step)));

@@ -4,10 +4,10 @@
 
 use super::{
     conv::{
-        Addend, Blocked, BlockedMut, ConvShape, Floats, Most, OutTile, by_count, out_tiles, pack_bias,
-        packed_for_tiles,
+        Addend, Blocked, BlockedMut, ConvShape, FINISHED_PIXELS, Floats, Most, OutTile, by_count, out_tiles,
+        pack_bias, packed_for_tiles,
     },
-    conv_tile::{Blocks, Column, Tile, TileFn, tile},
+    conv_tile::{Blocks, Column, Fetch, Tile, TileFn, cut, tile},
     depthwise::{Band, Depthwise},
     post::{PostOps, Sum},
     split::{Split, Work},
@@ -21,8 +21,6 @@ use std::{ops::Range, sync::Arc};
 
 /// Bytes of the rows between that a thread holds.
 const BAND_BYTES: usize = 256 << 10;
-/// Pixels that a function other than bounds is applied to at a time: they are in the first-level cache still.
-const FINISHED_PIXELS: usize = 100;
 /// Channel blocks of a tile.
 const MOST_BLOCKS: usize = 2;
 
@@ -252,48 +250,53 @@ impl ExpandDepthwise {
         let (lo, hi) = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
         let dst_block = self.lines * width * b;
         let all = rows.len() * width;
-        let mut finished = 0;
-        let tiles = all.div_ceil(self.kernels.len());
-        for i in 0..tiles {
-            let at = part(all, i, tiles);
-            let columns = [Column { lo: 0, hi: at.len(), offset: 0, taps: 1 }];
-            let tile = Tile {
-                src: src.wrapping_add((rows.start * width + at.start) * b),
-                weights: self.weights[o.weights..].as_ptr(),
-                dst: dst.wrapping_add(at.start * b),
-                addend: std::ptr::null(),
-                bias: self.bias[o.block * b..].as_ptr(),
-                dst_block,
-                src_block: height * width * b,
-                blocks: o.sources.len(),
-                depth: b,
-                last_depth: o.last_depth,
-                kernel: [1, 1],
-                row_begin: 0,
-                row_end: 1,
-                row_stride: 0,
-                whole_rows: true,
-                columns: &columns,
-                step: b,
-                pixels: at.len(),
-                add_before: false,
-                add_after: false,
-                lo,
-                hi,
-            };
-            let kernel = self.kernels[at.len() - 1][by_count(o.count)];
-            // SAFETY: the caller's; the tiles' pixels are within the rows.
-            unsafe { kernel(&tile) };
-            let written = at.end - finished;
-            if bounds.is_none() && (written >= FINISHED_PIXELS || at.end == all) {
-                for j in 0..o.count {
+        let weights = self.weights[o.weights..].as_ptr();
+        let panel = self.shape.in_channels * o.count * b;
+        let kinds = cut(all, self.kernels.len());
+        let tiles = kinds[0].1 + kinds[1].1;
+        let (mut at, mut done) = (0, 0);
+        for (pixels, mut left) in kinds {
+            let columns = [Column { lo: 0, hi: pixels, offset: 0, taps: 1 }];
+            while left > 0 {
+                let most = if bounds.is_some() { left } else { FINISHED_PIXELS.div_ceil(pixels) };
+                let repeat = left.min(most);
+                let tile = Tile {
+                    src: src.wrapping_add((rows.start * width + at) * b),
+                    weights,
+                    dst: dst.wrapping_add(at * b),
+                    addend: std::ptr::null(),
+                    bias: self.bias[o.block * b..].as_ptr(),
+                    dst_block,
+                    src_block: height * width * b,
+                    blocks: o.sources.len(),
+                    depth: b,
+                    last_depth: o.last_depth,
+                    kernel: [1, 1],
+                    row_begin: 0,
+                    row_end: 1,
+                    row_stride: 0,
+                    whole_rows: true,
+                    columns: &columns,
+                    step: b,
+                    pixels,
+                    repeat,
+                    fetch: Fetch::next(weights, panel, o.count * b, done, tiles),
+                    add_before: false,
+                    add_after: false,
+                    lo,
+                    hi,
+                };
+                let kernel = self.kernels[pixels - 1][by_count(o.count)];
+                // SAFETY: the caller's; the tiles' pixels are within the rows.
+                unsafe { kernel(&tile) };
+                for j in (0..o.count).filter(|_| bounds.is_none()) {
                     let channel = (o.block + j) * b;
                     let lanes = b.min(self.shape.out_channels - channel);
-                    let pixels = dst.wrapping_add(j * dst_block + finished * b);
+                    let written = dst.wrapping_add(j * dst_block + at * b);
                     // SAFETY: these pixels have just been written.
-                    unsafe { self.post.finish(self.isa, pixels, None, written, channel, lanes) };
+                    unsafe { self.post.finish(self.isa, written, None, repeat * pixels, channel, lanes) };
                 }
-                finished = at.end;
+                (at, done, left) = (at + repeat * pixels, done + repeat, left - repeat);
             }
         }
     }

@@ -18,7 +18,7 @@ use super::{
         Addend, Blocked, BlockedMut, ConvShape, Floats, OutTile, Target, by_count, out_tiles, pack,
         pack_bias, packed_for_tiles,
     },
-    conv_tile::{Blocks, Column, Tile, TileFn, max_pixels, tile},
+    conv_tile::{self, Blocks, Column, Fetch, Tile, TileFn, max_pixels, tile},
     post::PostOps,
     split::{Split, Work},
 };
@@ -469,14 +469,15 @@ impl Stage<'_> {
         let b = cut.isa.block();
         let [input_stride, product_stride] = cut.strides();
         let plane = cut.chunk * b;
-        let spans = self.count.div_ceil(of.kernels.len());
-        for i in 0..spans {
-            let tiles = part(self.count, i, spans);
-            let mr = tiles.len();
+        let panel = cut.shape.in_channels * out.count * b;
+        let kinds = conv_tile::cut(self.count, of.kernels.len());
+        let mut done = 0;
+        let mut start = 0;
+        for (mr, repeat) in kinds.into_iter().filter(|(_, repeat)| *repeat > 0) {
             let tile = Tile {
-                src: self.inputs.wrapping_add(point * input_stride + tiles.start * b),
+                src: self.inputs.wrapping_add(point * input_stride + start * b),
                 weights,
-                dst: self.products.wrapping_add(point * product_stride + block * plane + tiles.start * b),
+                dst: self.products.wrapping_add(point * product_stride + block * plane + start * b),
                 addend: std::ptr::null(),
                 bias: of.zeros.as_ptr(),
                 dst_block: plane,
@@ -492,6 +493,8 @@ impl Stage<'_> {
                 columns: &of.columns[mr - 1..mr],
                 step: b,
                 pixels: mr,
+                repeat,
+                fetch: Fetch::next(weights, panel, out.count * b, done, kinds[0].1 + kinds[1].1),
                 add_before: false,
                 add_after: false,
                 lo: f32::NEG_INFINITY,
@@ -500,6 +503,7 @@ impl Stage<'_> {
             // SAFETY: the scratch holds the inputs and products of all tiles of a chunk, the weights are those of a
             // panel, and the products are this thread's.
             unsafe { of.kernels[mr - 1][by_count(out.count)](&tile) };
+            (start, done) = (start + repeat * mr, done + repeat);
         }
     }
 
