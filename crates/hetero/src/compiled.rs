@@ -8,7 +8,10 @@ use crate::{
 };
 use ir::{
     Model,
-    device::{CompiledModel, DeviceResult, Host, InferRequest, PortIndex, PortInfo, Property},
+    device::{
+        CompiledModel, DeviceError, DeviceResult, Host, InferRequest, PortIndex, PortInfo, Property,
+        RemoteTensor,
+    },
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -110,6 +113,33 @@ impl Compiled {
         wanted.values().sum::<usize>().max(1)
     }
 
+    /// The part, and its port, that alone has the memory of a port of the model: what several use goes through the host.
+    pub(crate) fn owner(&self, port: PortIndex) -> DeviceResult<(usize, PortIndex)> {
+        let owner = match port {
+            PortIndex::Input(i) => match self.takers.get(i).map_or(&[][..], Vec::as_slice) {
+                [owner] => Ok(*owner),
+                takers => Err(format!("{} subgraphs take", takers.len())),
+            },
+            PortIndex::Output(i) => {
+                let outlet = self.answers.get(i).copied();
+                let sources = self.parts.iter().flat_map(|part| &part.inputs);
+                let answers = self.answers.iter().filter(|answer| Some(**answer) == outlet).count();
+                let takers = sources.filter(|source| outlet.map(Source::Outlet) == Some(**source)).count();
+                match outlet {
+                    Some(outlet) if answers == 1 && takers == 0 => {
+                        Ok((outlet.subgraph, PortIndex::Output(outlet.output)))
+                    }
+                    _ => Err(format!("{takers} other subgraphs and {answers} outputs of the model take")),
+                }
+            }
+        };
+        owner.map_err(|takers| {
+            let what =
+                format!("a remote tensor at {port:?}, which {takers}: it must have one user, on one device");
+            DeviceError::NotOffered { device: NAME.to_owned(), what }
+        })
+    }
+
     /// The devices that have a part, the preferred one first.
     fn devices(&self) -> Vec<&str> {
         let used = |name: &&str| self.parts.iter().any(|part| part.device == *name);
@@ -154,6 +184,11 @@ impl CompiledModel for Compiled {
 
     fn create_request(self: Arc<Self>) -> DeviceResult<Box<dyn InferRequest>> {
         Ok(Box::new(Request::new(self)?))
+    }
+
+    fn create_remote(&self, port: PortIndex) -> DeviceResult<Arc<dyn RemoteTensor>> {
+        let (part, port) = self.owner(port)?;
+        self.parts[part].model.create_remote(port)
     }
 
     fn properties(&self) -> Vec<Property> {

@@ -8,6 +8,7 @@ use crate::{
 };
 use ir::device::{
     CompiledModel, Completion, DeviceError, DeviceResult, HostTensor, InferRequest, PortIndex, ProfileRow,
+    RemoteTensor,
 };
 use std::{
     mem,
@@ -292,13 +293,34 @@ impl InferRequest for Request {
         shared.bind_outputs(&mut tensors)
     }
 
+    fn set_remote(&mut self, port: PortIndex, tensor: Arc<dyn RemoteTensor>) -> DeviceResult<()> {
+        self.check_idle()?;
+        let (part, of_part) = self.shared.compiled.owner(port)?;
+        lock(&self.shared.requests[part]).set_remote(of_part, tensor)?;
+        let mut tensors = lock(&self.shared.tensors);
+        match port {
+            PortIndex::Input(i) => tensors.inputs[i] = None,
+            PortIndex::Output(i) => (tensors.outputs[i], tensors.copied[i]) = (None, false),
+        }
+        Ok(())
+    }
+
     fn tensor(&self, port: PortIndex) -> DeviceResult<HostTensor> {
         self.check_idle()?;
         let tensors = lock(&self.shared.tensors);
         match port {
             PortIndex::Input(i) => {
                 let info = self.shared.compiled.inputs().get(i).ok_or_else(|| no_port(port))?;
-                tensors.inputs[i].clone().ok_or_else(|| DeviceError::Tensor {
+                if let Some(tensor) = &tensors.inputs[i] {
+                    return Ok(tensor.clone());
+                }
+                // Its only user says why there is none, if that isn't its shape.
+                if let (true, [(part, input)]) =
+                    (info.ty.shape.is_fixed(), &self.shared.compiled.takers[i][..])
+                {
+                    return lock(&self.shared.requests[*part]).tensor(*input);
+                }
+                Err(DeviceError::Tensor {
                     port: format!("`{}`", info.name()),
                     expected: info.ty.to_string(),
                     found: "no tensor yet: its shape is dynamic; set one".to_owned(),

@@ -7,7 +7,10 @@ use crate::{
     executor::{Executor, Loaded},
     opencl::OpenCl,
     program::{Feature, Program},
+    ranges::BOARD_BYTES,
+    remote::CardTensor,
     request::{Request, Worker},
+    room::Taken,
     settings::{NAME, Settings},
     sim::Simulator,
     timing::{Estimate, timeline::Parts},
@@ -15,8 +18,8 @@ use crate::{
 use ir::{
     Bytes, Model, PartialShape,
     device::{
-        self, CompiledModel, Config, DeviceError, DeviceResult, Host, InferRequest, PortInfo, Property,
-        Support,
+        self, CompiledModel, Config, DeviceError, DeviceResult, Host, InferRequest, PortIndex, PortInfo,
+        Property, RemoteTensor, Support,
     },
     op::PortType,
 };
@@ -49,6 +52,8 @@ pub struct FpgaDevice {
     /// `None`: those that the environment tells of when it is asked.
     boards: Option<Boards>,
     executor: Arc<dyn Executor>,
+    /// The memory of each board, in bytes.
+    memory: u64,
     /// By the number of the board: who computes there.
     workers: Mutex<BTreeMap<u32, Arc<Worker>>>,
 }
@@ -56,7 +61,12 @@ pub struct FpgaDevice {
 impl FpgaDevice {
     /// The boards of this machine, simulated.
     pub fn new() -> Self {
-        Self { boards: None, executor: Arc::new(Simulator::new()), workers: Mutex::default() }
+        Self {
+            boards: None,
+            executor: Arc::new(Simulator::new()),
+            memory: BOARD_BYTES,
+            workers: Mutex::default(),
+        }
     }
 
     /// These boards.
@@ -69,6 +79,11 @@ impl FpgaDevice {
         Self { executor, ..self }
     }
 
+    /// Boards with so many bytes of memory each, rather than 8 GiB.
+    pub fn with_memory(self, bytes: u64) -> Self {
+        Self { memory: bytes, ..self }
+    }
+
     fn boards(&self) -> DeviceResult<Boards> {
         self.boards.clone().map_or_else(|| Boards::here().map_err(failed), Ok)
     }
@@ -79,7 +94,8 @@ impl FpgaDevice {
 
     fn worker(&self, held: &Held) -> Arc<Worker> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.entry(held.board().number()).or_insert_with(|| Arc::new(Worker::new())).clone()
+        let worker = || Arc::new(Worker::new(self.memory));
+        workers.entry(held.board().number()).or_insert_with(worker).clone()
     }
 
     fn ready(
@@ -174,9 +190,27 @@ impl device::Device for FpgaDevice {
     }
 }
 
+/// A program in a board's memory.
+pub(crate) struct OnBoard {
+    pub(crate) loaded: Box<dyn Loaded>,
+    _taken: Taken,
+}
+
+impl OnBoard {
+    fn new(
+        architecture: &Architecture,
+        program: &Arc<Program>,
+        executor: &dyn Executor,
+        worker: &Worker,
+    ) -> DeviceResult<Self> {
+        let taken = Taken::by_program(worker.room(), program, architecture.word_bytes())?;
+        Ok(Self { loaded: executor.load(architecture, program).map_err(failed)?, _taken: taken })
+    }
+}
+
 /// A network on a board.
 pub(crate) struct Compiled {
-    held: Held,
+    pub(crate) held: Arc<Held>,
     pub(crate) program: Arc<Program>,
     pub(crate) settings: Settings,
     pub(crate) estimate: Estimate,
@@ -184,7 +218,7 @@ pub(crate) struct Compiled {
     /// Who computes on the board.
     pub(crate) worker: Arc<Worker>,
     /// What was loaded when the network was compiled, for the first request.
-    first: Mutex<Option<Box<dyn Loaded>>>,
+    first: Mutex<Option<OnBoard>>,
     inputs: Vec<PortInfo>,
     outputs: Vec<PortInfo>,
 }
@@ -201,7 +235,7 @@ impl Compiled {
         let estimate = Estimate::new(architecture, &program);
         let program = Arc::new(program);
         // What cannot be loaded fails now, not when the first request is made.
-        let first = executor.load(architecture, &program).map_err(failed)?;
+        let first = OnBoard::new(architecture, &program, &*executor, &worker)?;
         let ports = |features: &[Feature]| {
             features
                 .iter()
@@ -216,7 +250,7 @@ impl Compiled {
             inputs: ports(&program.inputs),
             outputs: ports(&program.outputs),
             program,
-            held,
+            held: Arc::new(held),
             settings,
             estimate,
             executor,
@@ -230,8 +264,22 @@ impl Compiled {
     }
 
     /// What an inference takes of the device and the bus, by the model.
-    pub(crate) fn parts(&self) -> Parts {
+    fn parts(&self) -> Parts {
         Parts::new(self.architecture(), &self.program, &self.estimate)
+    }
+
+    /// The board, as devices are called.
+    pub(crate) fn place(&self) -> String {
+        format!("FPGA.{}", self.held.board().number())
+    }
+
+    /// A port, and its feature map.
+    pub(crate) fn port(&self, index: PortIndex) -> DeviceResult<(&PortInfo, &Feature)> {
+        let found = match index {
+            PortIndex::Input(i) => self.inputs.get(i).zip(self.program.inputs.get(i)),
+            PortIndex::Output(i) => self.outputs.get(i).zip(self.program.outputs.get(i)),
+        };
+        found.ok_or_else(|| failed(format!("there is no {index:?}")))
     }
 }
 
@@ -246,11 +294,15 @@ impl CompiledModel for Compiled {
 
     fn create_request(self: Arc<Self>) -> DeviceResult<Box<dyn InferRequest>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let loaded = match first {
-            Some(loaded) => loaded,
-            None => self.executor.load(self.architecture(), &self.program).map_err(failed)?,
+        let on_board = match first {
+            Some(on_board) => on_board,
+            None => OnBoard::new(self.architecture(), &self.program, &*self.executor, &self.worker)?,
         };
-        Ok(Box::new(Request::new(self, loaded)?))
+        Ok(Box::new(Request::new(self, on_board)?))
+    }
+
+    fn create_remote(&self, port: PortIndex) -> DeviceResult<Arc<dyn RemoteTensor>> {
+        Ok(Arc::new(CardTensor::new(self, self.port(port)?.1)?))
     }
 
     fn export(&self, to: &mut dyn Write) -> DeviceResult<()> {
@@ -262,7 +314,7 @@ impl CompiledModel for Compiled {
         let parts = self.parts();
         properties.extend([
             Property::answer("OPTIMAL_NUMBER_OF_INFER_REQUESTS", "2"),
-            Property::answer("EXECUTION_DEVICES", format!("FPGA.{}", self.held.board().number())),
+            Property::answer("EXECUTION_DEVICES", self.place()),
             Property::answer("FPGA_BITSTREAM", self.held.bitstream().name()),
             Property::answer("FPGA_MODEL_DEVICE_US", format!("{:.1}", parts.device)),
             Property::answer("FPGA_MODEL_WRITE_US", format!("{:.1}", parts.write)),

@@ -1,7 +1,7 @@
 //! What runs programs: the simulator, or a board behind OpenCL.
 
 use crate::{architecture::Architecture, program::Program};
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 use thiserror::Error;
 
 /// What an executor says when it fails.
@@ -25,6 +25,21 @@ pub enum ExecutorError {
         /// The board's.
         board: String,
     },
+    /// Memory that another executor has made.
+    #[error(
+        "the memory lies where programs of this executor cannot reach: make it by the executor that uses it"
+    )]
+    Foreign,
+    /// A memory of the card is read or written in part.
+    #[error(
+        "{asked} fp16 values were asked for of a memory of the card that has {own}: it is read and written whole"
+    )]
+    Length {
+        /// How many it has.
+        own: usize,
+        /// How many were asked for.
+        asked: usize,
+    },
     /// The library, driver or device failed.
     #[error("{0}")]
     Device(String),
@@ -41,12 +56,33 @@ pub trait Executor: Send + Sync {
         architecture: &Architecture,
         program: &Arc<Program>,
     ) -> Result<Box<dyn Loaded>, ExecutorError>;
+
+    /// Memory of the card beside that of programs, zeroed, for so many fp16 values.
+    fn allocate(&self, values: usize) -> Result<Box<dyn CardMemory>, ExecutorError>;
+
+    /// True for memory that the programs loaded here can copy from and to.
+    fn reaches(&self, memory: &dyn CardMemory) -> bool;
+}
+
+/// Memory of the card that outlives runs and programs.
+pub trait CardMemory: Any + Send + Sync {
+    /// Writes fp16 bits from the host, as many as there are.
+    fn write(&mut self, values: &[u16]) -> Result<(), ExecutorError>;
+
+    /// Reads all fp16 bits to the host.
+    fn read(&self, values: &mut [u16]) -> Result<(), ExecutorError>;
 }
 
 /// A program with feature memory of its own; one run at a time.
 pub trait Loaded: Send {
     /// Writes fp16 bits into the features' memory, from word `address` on.
     fn write(&mut self, address: u32, values: &[u16]) -> Result<(), ExecutorError>;
+
+    /// Copies all of a memory of the card into the features' memory, from word `address` on. Nothing crosses the bus.
+    fn fill(&mut self, address: u32, from: &dyn CardMemory) -> Result<(), ExecutorError>;
+
+    /// Copies from the features' memory, from word `address` on, to all of a memory of the card.
+    fn drain(&mut self, address: u32, to: &mut dyn CardMemory) -> Result<(), ExecutorError>;
 
     /// Runs the program to its end.
     fn launch(&mut self) -> Result<Counters, ExecutorError>;

@@ -35,10 +35,13 @@ pub mod opencl;
 pub mod program;
 pub mod published;
 mod ranges;
+mod remote;
 pub mod report;
 mod request;
+mod room;
 mod settings;
 pub mod sim;
 pub mod timing;
+mod words;
 
 pub use device::FpgaDevice;

@@ -6,7 +6,7 @@ use ir::{Bytes, ElementType};
 /// A feature map that the host writes or reads, in the features' memory.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Feature {
-    /// The model's node that it is the input of, or the result of.
+    /// The model's node that gives it: by its name the port goes.
     pub name: String,
     /// The element type that the model gives the port.
     pub element_type: ElementType,

@@ -1,18 +1,17 @@
 //! One inference: images in, the program, answers out. A board works for one inference at a time.
 
 use crate::{
-    device::{Compiled, failed},
-    executor::{Counters, Loaded},
-    number::{from_fp16_slice, to_fp16_slice},
-    program::Feature,
+    device::{Compiled, OnBoard, failed},
+    executor::Counters,
+    remote::{CardTensor, Reading, Writing},
+    room::Room,
     settings::NAME,
+    timing::timeline::Parts,
+    words::{floats, from_words, store, to_words, values_of},
 };
-use ir::{
-    ElementType, Tensor,
-    device::{
-        CompiledModel, Completion, DeviceError, DeviceResult, HostTensor, InferRequest, LayerStatus,
-        PortIndex, PortInfo, ProfileRow,
-    },
+use ir::device::{
+    CompiledModel, Completion, DeviceError, DeviceResult, HostTensor, InferRequest, LayerStatus, PortIndex,
+    PortInfo, ProfileRow, RemoteTensor,
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -32,6 +31,7 @@ pub(crate) struct Worker {
     jobs: mpsc::Sender<Job>,
     /// Who computes on the board now, on this thread or a caller's.
     board: Mutex<()>,
+    room: Arc<Room>,
 }
 
 /// Every critical section below leaves whole values behind.
@@ -40,11 +40,17 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Worker {
-    pub(crate) fn new() -> Self {
+    /// For a board with so many bytes of memory.
+    pub(crate) fn new(memory: u64) -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         // Ends when the device, and all networks on the board, are gone.
         thread::spawn(move || queue.into_iter().for_each(|job| job()));
-        Self { jobs, board: Mutex::new(()) }
+        Self { jobs, board: Mutex::new(()), room: Room::new(memory) }
+    }
+
+    /// The board's memory.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 }
 
@@ -55,13 +61,80 @@ struct Times {
     postprocessing: Duration,
     copy: Duration,
     counters: Counters,
+    parts: Parts,
+}
+
+/// The memory of a port.
+#[derive(Clone)]
+enum Bound {
+    Host(HostTensor),
+    Card(Arc<CardTensor>),
+}
+
+/// What an inference reads, held from its start to its end where it is the card's.
+enum Source {
+    Host(HostTensor),
+    Card(Reading),
+}
+
+/// What it writes.
+enum Sink {
+    Host(HostTensor),
+    Card(Writing),
+}
+
+/// The ports of an inference that was started.
+struct Flight {
+    sources: Vec<Source>,
+    sinks: Vec<Sink>,
+}
+
+impl Bound {
+    fn source(&self) -> DeviceResult<Source> {
+        Ok(match self {
+            Self::Host(tensor) => Source::Host(tensor.clone()),
+            Self::Card(tensor) => Source::Card(tensor.reading()?),
+        })
+    }
+
+    fn sink(&self) -> DeviceResult<Sink> {
+        Ok(match self {
+            Self::Host(tensor) => Sink::Host(tensor.clone()),
+            Self::Card(tensor) => Sink::Card(tensor.writing()?),
+        })
+    }
 }
 
 struct State {
-    loaded: Box<dyn Loaded>,
-    inputs: Vec<HostTensor>,
-    outputs: Vec<HostTensor>,
+    on_board: OnBoard,
+    inputs: Vec<Bound>,
+    outputs: Vec<Bound>,
     times: Option<Times>,
+}
+
+impl State {
+    fn port(&mut self, index: PortIndex) -> DeviceResult<&mut Bound> {
+        let found = match index {
+            PortIndex::Input(i) => self.inputs.get_mut(i),
+            PortIndex::Output(i) => self.outputs.get_mut(i),
+        };
+        found.ok_or_else(|| failed(format!("there is no {index:?}")))
+    }
+
+    /// True when a tensor lies at another port and at one of the two is written.
+    fn would_overlap(&self, index: PortIndex, tensor: &Arc<CardTensor>) -> bool {
+        let lies_at = |bound: &Bound| matches!(bound, Bound::Card(other) if Arc::ptr_eq(other, tensor));
+        let other = |port: PortIndex, bound: &Bound| port != index && lies_at(bound);
+        self.outputs.iter().enumerate().any(|(i, bound)| other(PortIndex::Output(i), bound))
+            || matches!(index, PortIndex::Output(_)) && self.inputs.iter().any(lies_at)
+    }
+
+    fn flight(&self) -> DeviceResult<Flight> {
+        Ok(Flight {
+            sources: self.inputs.iter().map(Bound::source).collect::<DeviceResult<_>>()?,
+            sinks: self.outputs.iter().map(Bound::sink).collect::<DeviceResult<_>>()?,
+        })
+    }
 }
 
 struct Shared {
@@ -77,18 +150,18 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(compiled: Arc<Compiled>, loaded: Box<dyn Loaded>) -> DeviceResult<Self> {
-        let own = |ports: &[PortInfo]| -> DeviceResult<Vec<HostTensor>> {
+    pub(crate) fn new(compiled: Arc<Compiled>, on_board: OnBoard) -> DeviceResult<Self> {
+        let own = |ports: &[PortInfo]| -> DeviceResult<Vec<Bound>> {
             let zeros = |port: &PortInfo| {
                 let shape = port.ty.shape.sizes().unwrap_or_default();
-                HostTensor::zeros(port.ty.element_type, &shape).map_err(failed)
+                HostTensor::zeros(port.ty.element_type, &shape).map(Bound::Host).map_err(failed)
             };
             ports.iter().map(zeros).collect()
         };
         let (inputs, outputs) = (own(compiled.inputs())?, own(compiled.outputs())?);
         let shared = Shared {
             compiled,
-            state: Mutex::new(State { loaded, inputs, outputs, times: None }),
+            state: Mutex::new(State { on_board, inputs, outputs, times: None }),
             is_running: AtomicBool::new(false),
             is_cancelled: AtomicBool::new(false),
         };
@@ -103,12 +176,13 @@ impl Request {
         }
     }
 
-    fn begin(&self) -> DeviceResult<()> {
+    fn begin(&self) -> DeviceResult<Flight> {
         if self.shared.is_running.swap(true, Ordering::AcqRel) {
             return Err(busy());
         }
         self.shared.is_cancelled.store(false, Ordering::Release);
-        Ok(())
+        let flight = lock(&self.shared.state).flight();
+        flight.inspect_err(|_| self.shared.is_running.store(false, Ordering::Release))
     }
 }
 
@@ -117,7 +191,8 @@ fn busy() -> DeviceError {
 }
 
 impl Shared {
-    fn run(&self) -> DeviceResult<()> {
+    /// Runs it and lets go of what it holds.
+    fn run(&self, flight: Flight) -> DeviceResult<()> {
         let board = lock(&self.compiled.worker.board);
         if self.is_cancelled.load(Ordering::Acquire) {
             return Err(DeviceError::Cancelled);
@@ -126,22 +201,43 @@ impl Shared {
         state.times = None;
         let mut times = Times::default();
         let vector = self.compiled.architecture().input_vector as usize;
-        for (feature, tensor) in self.compiled.program.inputs.iter().zip(&state.inputs) {
+        let Compiled { program, estimate, .. } = &*self.compiled;
+        let loaded = &mut state.on_board.loaded;
+        times.parts =
+            Parts::with_remote(self.compiled.architecture(), program, estimate, |port| match port {
+                PortIndex::Input(i) => matches!(flight.sources[i], Source::Card(_)),
+                PortIndex::Output(i) => matches!(flight.sinks[i], Sink::Card(_)),
+            });
+        for (feature, source) in program.inputs.iter().zip(&flight.sources) {
+            let tensor = match source {
+                Source::Host(tensor) => tensor,
+                Source::Card(memory) => {
+                    loaded.fill(feature.address, &***memory).map_err(failed)?;
+                    continue;
+                }
+            };
             let start = Instant::now();
             let words = to_words(feature, &floats(tensor)?, vector);
             times.preprocessing += start.elapsed();
-            state.loaded.write(feature.address, &words).map_err(failed)?;
+            loaded.write(feature.address, &words).map_err(failed)?;
         }
-        times.counters = state.loaded.launch().map_err(failed)?;
+        times.counters = loaded.launch().map_err(failed)?;
         drop(board);
-        for (feature, tensor) in self.compiled.program.outputs.iter().zip(&state.outputs) {
-            let mut words = vec![0; words_of(feature, vector) * vector];
-            state.loaded.read(feature.address, &mut words).map_err(failed)?;
+        for (feature, sink) in program.outputs.iter().zip(flight.sinks) {
+            let tensor = match sink {
+                Sink::Host(tensor) => tensor,
+                Sink::Card(mut memory) => {
+                    loaded.drain(feature.address, &mut **memory).map_err(failed)?;
+                    continue;
+                }
+            };
+            let mut words = vec![0; values_of(feature, vector)];
+            loaded.read(feature.address, &mut words).map_err(failed)?;
             let start = Instant::now();
             let values = from_words(feature, &words, vector);
             times.postprocessing += start.elapsed();
             let start = Instant::now();
-            store(tensor, &values)?;
+            store(&tensor, &values)?;
             times.copy += start.elapsed();
         }
         state.times = Some(times);
@@ -149,107 +245,65 @@ impl Shared {
     }
 }
 
-/// The words of a feature map.
-fn words_of(feature: &Feature, vector: usize) -> usize {
-    feature.height as usize * feature.width as usize * feature.pitch(vector as u32) as usize
-}
-
-/// For each channel, in the order of the tensor: where it lies in the values of a place.
-fn channel_places(feature: &Feature, vector: usize) -> impl Iterator<Item = usize> + '_ {
-    let piece = move |piece: &crate::program::Channels| {
-        let start = piece.word as usize * vector;
-        start..start + piece.count as usize
-    };
-    feature.channels.iter().flat_map(piece)
-}
-
-/// From channels first, as the model has them, to places with their channels.
-fn to_words(feature: &Feature, values: &[f32], vector: usize) -> Vec<u16> {
-    let mut halves = vec![0; values.len()];
-    to_fp16_slice(values, &mut halves);
-    let pitch = feature.pitch(vector as u32) as usize * vector;
-    let places = feature.height as usize * feature.width as usize;
-    let mut words = vec![0; places * pitch];
-    for (channel, at) in channel_places(feature, vector).enumerate() {
-        for (place, value) in halves[channel * places..][..places].iter().enumerate() {
-            words[place * pitch + at] = *value;
-        }
-    }
-    words
-}
-
-/// The way back.
-fn from_words(feature: &Feature, words: &[u16], vector: usize) -> Vec<f32> {
-    let pitch = feature.pitch(vector as u32) as usize * vector;
-    let places = feature.height as usize * feature.width as usize;
-    let mut halves = Vec::with_capacity(feature.shape.iter().product());
-    for at in channel_places(feature, vector) {
-        halves.extend((0..places).map(|place| words[place * pitch + at]));
-    }
-    let mut values = vec![0.0; halves.len()];
-    from_fp16_slice(&halves, &mut values);
-    values
-}
-
-fn floats(tensor: &HostTensor) -> DeviceResult<Vec<f32>> {
-    let tensor = tensor.to_tensor()?;
-    Ok(match tensor.view::<f32>() {
-        Ok(values) => values.into_owned(),
-        Err(_) => tensor.to_f64s().into_iter().map(|value| value as f32).collect(),
-    })
-}
-
-fn store(tensor: &HostTensor, values: &[f32]) -> DeviceResult<()> {
-    if tensor.element_type() == ElementType::F32 {
-        return tensor.copy_from(bytemuck::cast_slice(values));
-    }
-    let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-    let made = Tensor::from_f64s(tensor.element_type(), tensor.shape(), &values).map_err(failed)?;
-    tensor.copy_from(made.bytes())
-}
-
-fn port(tensors: &mut State, index: PortIndex) -> DeviceResult<&mut HostTensor> {
-    let found = match index {
-        PortIndex::Input(i) => tensors.inputs.get_mut(i),
-        PortIndex::Output(i) => tensors.outputs.get_mut(i),
-    };
-    found.ok_or_else(|| failed(format!("there is no {index:?}")))
-}
-
 impl InferRequest for Request {
     fn set_tensor(&mut self, index: PortIndex, tensor: HostTensor) -> DeviceResult<()> {
-        let mut state = self.idle()?;
-        let own = port(&mut state, index)?;
-        if (own.element_type(), own.shape()) != (tensor.element_type(), tensor.shape()) {
-            let describe = |tensor: &HostTensor| format!("{}{:?}", tensor.element_type(), tensor.shape());
+        let (port, _) = self.shared.compiled.port(index)?;
+        if port.ty.element_type != tensor.element_type() || !port.ty.shape.admits(tensor.shape()) {
             return Err(DeviceError::Tensor {
-                port: format!("{index:?}"),
-                expected: describe(own),
-                found: describe(&tensor),
+                port: format!("`{}`", port.name()),
+                expected: port.ty.to_string(),
+                found: format!("{tensor:?}"),
             });
         }
-        *own = tensor;
+        *self.idle()?.port(index)? = Bound::Host(tensor);
+        Ok(())
+    }
+
+    fn set_remote(&mut self, index: PortIndex, tensor: Arc<dyn RemoteTensor>) -> DeviceResult<()> {
+        let mut state = self.idle()?;
+        let compiled = &self.shared.compiled;
+        let (port, feature) = compiled.port(index)?;
+        let tensor = CardTensor::of(tensor, compiled, port, feature)?;
+        if state.would_overlap(index, &tensor) {
+            return Err(DeviceError::Tensor {
+                port: format!("`{}`", port.name()),
+                expected: "memory of its own, since an output is written: take two tensors and swap them"
+                    .to_owned(),
+                found: "a tensor that is set at another port of the request".to_owned(),
+            });
+        }
+        *state.port(index)? = Bound::Card(tensor);
         Ok(())
     }
 
     fn tensor(&self, index: PortIndex) -> DeviceResult<HostTensor> {
         // While the inference runs its tensors are held, but the handles may be had.
-        Ok(port(&mut lock(&self.shared.state), index)?.clone())
+        match lock(&self.shared.state).port(index)? {
+            Bound::Host(tensor) => Ok(tensor.clone()),
+            Bound::Card(_) => {
+                let name = self.shared.compiled.port(index)?.0.name();
+                let what = format!(
+                    "`{name}` in the host's memory while a remote tensor is set there: copy from that one, or set a \
+                     `HostTensor`"
+                );
+                Err(DeviceError::NotOffered { device: self.shared.compiled.place(), what })
+            }
+        }
     }
 
     fn infer(&mut self) -> DeviceResult<()> {
-        self.begin()?;
-        let result = self.shared.run();
+        let flight = self.begin()?;
+        let result = self.shared.run(flight);
         self.shared.is_running.store(false, Ordering::Release);
         result
     }
 
     fn start(&mut self, done: Completion) -> DeviceResult<()> {
-        self.begin()?;
+        let flight = self.begin()?;
         let shared = self.shared.clone();
         let job: Job = Box::new(move || {
             // Whoever waits is told even then.
-            let outcome = catch_unwind(AssertUnwindSafe(|| shared.run()));
+            let outcome = catch_unwind(AssertUnwindSafe(|| shared.run(flight)));
             let result = outcome.unwrap_or_else(|_| Err(failed("the inference panicked")));
             shared.is_running.store(false, Ordering::Release);
             done(result);
@@ -271,7 +325,7 @@ impl InferRequest for Request {
         let Some(times) = lock(&self.shared.state).times.filter(|_| compiled.settings.profile) else {
             return Vec::new();
         };
-        let parts = compiled.parts();
+        let parts = times.parts;
         let microseconds = |time: f64| Duration::from_secs_f64(time / 1e6);
         let row = |name: &str, exec_type: &str, real_time: Duration, cpu_time: Duration| ProfileRow {
             name: name.to_owned(),

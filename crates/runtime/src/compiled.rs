@@ -3,9 +3,10 @@
 use crate::{
     InferRequest, PortInfo, Property,
     error::Result,
+    request::port_called,
     state::{States, Variable},
 };
-use ir::device::DeviceError;
+use ir::device::{DeviceError, RemoteTensor};
 use std::{io::Write, sync::Arc};
 
 /// A model on a device. Clones are handles on the same one; it may be used from any thread.
@@ -47,6 +48,14 @@ impl CompiledModel {
         let (inputs, outputs) = (self.inputs().to_vec(), self.outputs().to_vec());
         let states = States::new(&self.variables, inputs.len(), outputs.len())?;
         Ok(InferRequest::new(request, inputs, outputs, states))
+    }
+
+    /// Memory of the device for an input or output, by any of its names: for [`InferRequest::set_remote_tensor`]. It has
+    /// the type and shape of the port of the compiled model: what [`crate::apply_settings`] has made part of the model, the
+    /// device does with it. Devices that work in the host's memory have none.
+    pub fn create_remote_tensor(&self, name: &str) -> Result<Arc<dyn RemoteTensor>> {
+        let port = port_called(name, self.inputs(), self.outputs())?;
+        Ok(self.device.create_remote(port)?)
     }
 
     /// A property, such as `OPTIMAL_NUMBER_OF_INFER_REQUESTS`.

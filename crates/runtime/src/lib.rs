@@ -34,7 +34,9 @@ mod state;
 pub use crate::core::Core;
 pub use compiled::CompiledModel;
 pub use error::Error;
-pub use ir::device::{Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow, Property, Span};
+pub use ir::device::{
+    Config, DeviceError, HostTensor, LayerStatus, PortInfo, ProfileRow, Property, RemoteTensor, Span,
+};
 pub use plugin_abi::{LoadError, load_extensions};
 pub use plugins::{PLUGINS_FILE, PLUGINS_VARIABLE, find_plugins};
 pub use preprocess::{

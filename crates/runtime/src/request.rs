@@ -3,7 +3,7 @@
 use crate::{Error, HostTensor, PortInfo, ProfileRow, error::Result, state::States};
 use ir::{
     Tensor,
-    device::{Completion, DeviceError, DeviceResult, PortIndex},
+    device::{Completion, DeviceError, DeviceResult, PortIndex, RemoteTensor},
 };
 use std::{
     any::Any,
@@ -148,6 +148,16 @@ impl InferRequest {
     pub fn set_output(&mut self, index: usize, tensor: HostTensor) -> Result<()> {
         check_index("output", index, self.outputs.len())?;
         self.set(PortIndex::Output(index), tensor)
+    }
+
+    /// Lets the request read from, or write to, memory of the device ([`crate::CompiledModel::create_remote_tensor`]):
+    /// nothing of it passes the host. The port has no tensor here until another one is set.
+    pub fn set_remote_tensor(&mut self, name: &str, tensor: Arc<dyn RemoteTensor>) -> Result<()> {
+        let port = self.port(name)?;
+        self.check_idle()?;
+        self.device.set_remote(port, tensor)?;
+        self.note_given(port);
+        Ok(())
     }
 
     /// Sets what is called when an inference ends, on the thread where it ended, once each. Waiting ends after
@@ -318,12 +328,16 @@ impl InferRequest {
     fn set(&mut self, port: PortIndex, tensor: HostTensor) -> Result<()> {
         self.check_idle()?;
         self.device.set_tensor(port, tensor)?;
+        self.note_given(port);
+        Ok(())
+    }
+
+    fn note_given(&mut self, port: PortIndex) {
         if let PortIndex::Output(output) = port
             && !self.given_outputs.contains(&output)
         {
             self.given_outputs.push(output);
         }
-        Ok(())
     }
 
     fn check_idle(&self) -> Result<()> {
@@ -331,16 +345,21 @@ impl InferRequest {
     }
 
     fn port(&self, name: &str) -> Result<PortIndex> {
-        let find = |ports: &[PortInfo]| ports.iter().position(|p| p.is_called(name));
-        if let Some(i) = find(&self.inputs) {
-            return Ok(PortIndex::Input(i));
-        }
-        find(&self.outputs).map(PortIndex::Output).ok_or_else(|| Error::NoSuchPort {
-            side: "input or output",
-            name: name.to_owned(),
-            available: self.inputs.iter().chain(&self.outputs).map(|p| p.name().to_owned()).collect(),
-        })
+        port_called(name, &self.inputs, &self.outputs)
     }
+}
+
+/// The input or output that goes by a name.
+pub(crate) fn port_called(name: &str, inputs: &[PortInfo], outputs: &[PortInfo]) -> Result<PortIndex> {
+    let find = |ports: &[PortInfo]| ports.iter().position(|p| p.is_called(name));
+    if let Some(i) = find(inputs) {
+        return Ok(PortIndex::Input(i));
+    }
+    find(outputs).map(PortIndex::Output).ok_or_else(|| Error::NoSuchPort {
+        side: "input or output",
+        name: name.to_owned(),
+        available: inputs.iter().chain(outputs).map(|p| p.name().to_owned()).collect(),
+    })
 }
 
 impl Drop for InferRequest {

@@ -5,6 +5,7 @@ mod error;
 mod port;
 mod profile;
 mod property;
+mod remote;
 mod strides;
 mod tensor;
 
@@ -15,6 +16,7 @@ pub use error::{DeviceError, DeviceResult};
 pub use port::{PortIndex, PortInfo};
 pub use profile::{LayerStatus, ProfileRow, Span};
 pub use property::{PROPERTIES, Property, PropertyInfo, ValueKind, todays_settings};
+pub use remote::RemoteTensor;
 pub use tensor::{HostTensor, Memory, OwnedReadGuard, OwnedWriteGuard, ReadGuard, WriteGuard};
 
 /// Settings by key, as users give them: `NUM_STREAMS=2`.
@@ -101,6 +103,12 @@ pub trait CompiledModel: Send + Sync {
     /// A request with memory of its own.
     fn create_request(self: Arc<Self>) -> DeviceResult<Box<dyn InferRequest>>;
 
+    /// Memory of the device for a port of fixed shape, zeroed, in the form in which the device has that port.
+    fn create_remote(&self, _port: PortIndex) -> DeviceResult<Arc<dyn RemoteTensor>> {
+        let device = self.property("EXECUTION_DEVICES");
+        Err(DeviceError::no_remote_tensors(device.unwrap_or_else(|_| "the device".to_owned())))
+    }
+
     /// Writes what [`Device::import`] reads.
     fn export(&self, _to: &mut dyn Write) -> DeviceResult<()> {
         Err(DeviceError::NotOffered { device: "the device".to_owned(), what: "export".to_owned() })
@@ -123,7 +131,16 @@ pub trait InferRequest: Send {
     /// Lets the request read from, or write to, the caller's tensor from the next inference on.
     fn set_tensor(&mut self, port: PortIndex, tensor: HostTensor) -> DeviceResult<()>;
 
-    /// The tensor of a port. Outputs of dynamic shape are there after the first inference.
+    /// Lets the request read from, or write to, memory of the device from the next inference on, until
+    /// [`InferRequest::set_tensor`] gives the port the host's again. A tensor of another device or board is refused, and one
+    /// whose type, shape or layout is not the port's, with [`DeviceError::Tensor`]; so is one at an output that is set at
+    /// another port of the request, too.
+    fn set_remote(&mut self, _port: PortIndex, _tensor: Arc<dyn RemoteTensor>) -> DeviceResult<()> {
+        Err(DeviceError::no_remote_tensors("the device"))
+    }
+
+    /// The tensor of a port. Outputs of dynamic shape are there after the first inference. A port that has memory of the
+    /// device has none here: [`DeviceError::NotOffered`].
     fn tensor(&self, port: PortIndex) -> DeviceResult<HostTensor>;
 
     /// Runs on the calling thread, or waits for those that do.

@@ -160,7 +160,7 @@ impl Emitter<'_, '_> {
         let port = model.node(node).inputs().first().copied().unwrap_or(node.into());
         let (ty, image) = (model.ty(port), &self.placed.tensors[tensor].image);
         Feature {
-            name: model.node(node).name.clone(),
+            name: model.node(port.node).name.clone(),
             element_type: ty.element_type,
             shape: ty.shape.sizes().unwrap_or_default(),
             address: schedule.memory[&tensor],

@@ -1,9 +1,9 @@
 //! A program in a device's memory, and its launches.
 
-use super::{OpenClError, failed};
+use super::{OpenClError, failed, memory::DeviceMemory};
 use crate::{
     architecture::Architecture,
-    executor::{Counters, ExecutorError, Loaded},
+    executor::{CardMemory, Counters, ExecutorError, Loaded},
     instruction::Instruction,
     program::Program,
     ranges::{Extent, out_words},
@@ -55,7 +55,11 @@ fn holding(context: &Context, queue: &CommandQueue, bytes: &[u8]) -> Result<Buff
 }
 
 /// Memory of the device, zeroed.
-fn zeros(context: &Context, queue: &CommandQueue, values: u64) -> Result<Buffer<u16>, OpenClError> {
+pub(super) fn zeros(
+    context: &Context,
+    queue: &CommandQueue,
+    values: u64,
+) -> Result<Buffer<u16>, OpenClError> {
     let values = usize::try_from(values).unwrap_or(usize::MAX / 4).max(1);
     // SAFETY: no host memory is given to the buffer.
     let buffer = unsafe { Buffer::create(context, CL_MEM_READ_WRITE, values, std::ptr::null_mut()) };
@@ -66,6 +70,13 @@ fn zeros(context: &Context, queue: &CommandQueue, values: u64) -> Result<Buffer<
     Ok(buffer)
 }
 
+/// A queue of the context's device.
+pub(super) fn queue(context: &Context) -> Result<CommandQueue, OpenClError> {
+    // SAFETY: the device is the context's own.
+    let queue = unsafe { CommandQueue::create(context, context.default_device(), CL_QUEUE_PROFILING_ENABLE) };
+    queue.map_err(failed("making a queue"))
+}
+
 impl Launches {
     pub(super) fn new(
         context: &Context,
@@ -74,10 +85,7 @@ impl Launches {
         program: Arc<Program>,
         extent: Extent,
     ) -> Result<Self, OpenClError> {
-        // SAFETY: the device is the context's own.
-        let queue =
-            unsafe { CommandQueue::create(context, context.default_device(), CL_QUEUE_PROFILING_ENABLE) };
-        let queue = queue.map_err(failed("making a queue"))?;
+        let queue = queue(context)?;
         let kernel = |name| Kernel::create(overlay, name).map_err(failed("finding a kernel in the overlay"));
         let vector = u64::from(architecture.input_vector);
         let descriptors: Vec<u8> = program.instructions.iter().flat_map(Instruction::encode).collect();
@@ -189,6 +197,35 @@ impl Loaded for Launches {
                 self.queue.enqueue_write_buffer(&mut self.features, CL_BLOCKING, start * 2, values, &[])
             };
             event.map_err(failed("writing features"))?;
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, address: u32, from: &dyn CardMemory) -> Result<(), ExecutorError> {
+        let from = DeviceMemory::of(from)?;
+        let start = self.start(address, from.values)?;
+        if from.values > 0 {
+            // SAFETY: both ranges lie within their buffers, which are not the same; they are held until the copy has
+            // ended.
+            let event = unsafe {
+                let (to, bytes) = (&mut self.features, from.values * 2);
+                self.queue.enqueue_copy_buffer(&from.buffer, to, 0, start * 2, bytes, &[])
+            };
+            event.and_then(|event| event.wait()).map_err(failed("copying to features"))?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, address: u32, to: &mut dyn CardMemory) -> Result<(), ExecutorError> {
+        let to = DeviceMemory::of_mut(to)?;
+        let start = self.start(address, to.values)?;
+        if to.values > 0 {
+            // SAFETY: as above.
+            let event = unsafe {
+                let bytes = to.values * 2;
+                self.queue.enqueue_copy_buffer(&self.features, &mut to.buffer, start * 2, 0, bytes, &[])
+            };
+            event.and_then(|event| event.wait()).map_err(failed("copying from features"))?;
         }
         Ok(())
     }

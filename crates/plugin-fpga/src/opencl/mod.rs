@@ -2,26 +2,40 @@
 //! device is asked for, so nothing needs it to be there.
 
 mod launch;
+mod memory;
 
 use crate::{
     architecture::Architecture,
-    executor::{Executor, ExecutorError, Loaded},
+    executor::{CardMemory, Executor, ExecutorError, Loaded},
     program::Program,
     ranges::check,
     sim::check_filters,
 };
 use launch::Launches;
+use memory::DeviceMemory;
 use opencl3::{
     context::Context,
     device::{CL_DEVICE_TYPE_ALL, Device, get_all_devices},
     error_codes::{CL_DEVICE_NOT_FOUND, ClError, DLOPEN_RUNTIME_LOAD_FAILED},
     program::Program as DeviceProgram,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
 use thiserror::Error;
 
-/// Devices are opened one at a time: loaders and drivers (PoCL 3.1) fall over when several threads start them at once.
-static OPENING: Mutex<()> = Mutex::new(());
+/// By number, the devices that are open: memory of a device serves all programs there. They are opened one at a time, since
+/// loaders and drivers (PoCL 3.1) fall over when several threads start them at once.
+static OPEN: Mutex<Contexts> = Mutex::new(Contexts::new());
+
+type Contexts = BTreeMap<usize, Weak<Context>>;
+
+/// A panic leaves them whole.
+fn opening() -> MutexGuard<'static, Contexts> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The overlay, for boards whose compiler runs on the host.
 pub const SOURCE: &str = include_str!("overlay.cl");
@@ -82,22 +96,20 @@ pub struct OpenCl {
 impl OpenCl {
     /// On device `number` (0 for the first) of all platforms, with the overlay compiled from its source.
     pub fn from_source(number: usize) -> Result<Self, OpenClError> {
-        // Nothing is guarded that a panic could leave half done.
-        let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-        let (name, context) = Self::device(number)?;
+        let mut open = opening();
+        let (name, context) = Self::device(&mut open, number)?;
         let program = DeviceProgram::create_and_build_from_source(&context, SOURCE, "");
         let program = program.map_err(OpenClError::Build)?;
-        Ok(Self { name, context: Arc::new(context), program: Arc::new(program) })
+        Ok(Self { name, context, program: Arc::new(program) })
     }
 
     /// On device `number` with a binary that [`OpenCl::binary`] gave, as bitstreams hold it.
     pub fn from_binary(number: usize, binary: &[u8]) -> Result<Self, OpenClError> {
-        // Nothing is guarded that a panic could leave half done.
-        let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-        let (name, context) = Self::device(number)?;
+        let mut open = opening();
+        let (name, context) = Self::device(&mut open, number)?;
         let program = DeviceProgram::create_and_build_from_binary(&context, &[binary], "");
         let program = program.map_err(|error| OpenClError::Build(error.to_string()))?;
-        Ok(Self { name, context: Arc::new(context), program: Arc::new(program) })
+        Ok(Self { name, context, program: Arc::new(program) })
     }
 
     /// The overlay as the device runs it.
@@ -106,7 +118,7 @@ impl OpenCl {
         Ok(binaries.into_iter().next().unwrap_or_default())
     }
 
-    fn device(number: usize) -> Result<(String, Context), OpenClError> {
+    fn device(open: &mut Contexts, number: usize) -> Result<(String, Arc<Context>), OpenClError> {
         let devices = match get_all_devices(CL_DEVICE_TYPE_ALL) {
             Err(ClError(NO_PLATFORM | CL_DEVICE_NOT_FOUND)) => Vec::new(),
             devices => devices.map_err(failed("listing devices"))?,
@@ -115,7 +127,15 @@ impl OpenCl {
         let id = *devices.get(number).ok_or(OpenClError::Device { wanted: number, found })?;
         let device = Device::new(id);
         let name = device.name().map_err(failed("the device's name"))?;
-        let context = Context::from_device(&device).map_err(failed("making a context"))?;
+        let context = match open.get(&number).and_then(Weak::upgrade) {
+            Some(context) => context,
+            None => {
+                let made = Context::from_device(&device).map_err(failed("making a context"))?;
+                let made = Arc::new(made);
+                open.insert(number, Arc::downgrade(&made));
+                made
+            }
+        };
         Ok((format!("OpenCL {name}"), context))
     }
 }
@@ -133,5 +153,14 @@ impl Executor for OpenCl {
         let extent = check(architecture, program)?;
         check_filters(architecture, program)?;
         Ok(Box::new(Launches::new(&self.context, &self.program, architecture, program.clone(), extent)?))
+    }
+
+    fn allocate(&self, values: usize) -> Result<Box<dyn CardMemory>, ExecutorError> {
+        Ok(Box::new(DeviceMemory::new(&self.context, values)?))
+    }
+
+    fn reaches(&self, memory: &dyn CardMemory) -> bool {
+        let memory: Option<&DeviceMemory> = (memory as &dyn Any).downcast_ref();
+        memory.is_some_and(|memory| memory.is_of(&self.context))
     }
 }

@@ -6,13 +6,14 @@ mod auxiliary;
 mod convolve;
 mod filters;
 mod instruction_sets;
+mod memory;
 mod threads;
 
 pub use instruction_sets::InstructionSet;
 
 use crate::{
     architecture::Architecture,
-    executor::{Counters, Executor, ExecutorError, Loaded},
+    executor::{CardMemory, Counters, Executor, ExecutorError, Loaded},
     instruction::{Convolve, Instruction, Map, Transfer},
     program::Program,
     ranges::{FilterLayout, check},
@@ -20,7 +21,8 @@ use crate::{
 use auxiliary::{Input, Kernels};
 use convolve::{Blocks, Convolution};
 use filters::{Filters, unpacked_bytes};
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use memory::SimulatedMemory;
+use std::{any::Any, collections::HashMap, sync::Arc, time::Instant};
 use threads::Threads;
 
 /// Repacked filters may be larger than the constants: an i16 for a byte, 16 channels for 2. No program with filters of
@@ -87,6 +89,14 @@ impl Executor for Simulator {
             blocks: Blocks::default(),
             program: program.clone(),
         }))
+    }
+
+    fn allocate(&self, values: usize) -> Result<Box<dyn CardMemory>, ExecutorError> {
+        Ok(Box::new(SimulatedMemory(zeros(values as u64)?)))
+    }
+
+    fn reaches(&self, memory: &dyn CardMemory) -> bool {
+        (memory as &dyn Any).is::<SimulatedMemory>()
     }
 }
 
@@ -193,6 +203,16 @@ impl Loaded for Simulation {
         let range = self.feature_range(address, values.len())?;
         self.features[range].copy_from_slice(values);
         Ok(())
+    }
+
+    fn fill(&mut self, address: u32, from: &dyn CardMemory) -> Result<(), ExecutorError> {
+        let from = SimulatedMemory::of(from)?;
+        self.write(address, &from.0)
+    }
+
+    fn drain(&mut self, address: u32, to: &mut dyn CardMemory) -> Result<(), ExecutorError> {
+        let to = SimulatedMemory::of_mut(to)?;
+        self.read(address, &mut to.0)
     }
 
     fn launch(&mut self) -> Result<Counters, ExecutorError> {

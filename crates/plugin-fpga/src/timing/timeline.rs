@@ -5,6 +5,7 @@ use crate::{
     architecture::Architecture,
     program::{Feature, Program},
 };
+use ir::device::PortIndex;
 
 /// What one inference takes, in microseconds.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -22,18 +23,38 @@ pub struct Parts {
 impl Parts {
     /// The board's parts of one inference of a program, by the model.
     pub fn new(architecture: &Architecture, program: &Program, estimate: &Estimate) -> Self {
-        let bytes = |features: &[Feature]| -> u64 {
-            let places = |feature: &Feature| u64::from(feature.height) * u64::from(feature.width);
-            let words =
-                |feature: &Feature| places(feature) * u64::from(feature.pitch(architecture.input_vector));
-            features.iter().map(words).sum::<u64>() * u64::from(architecture.word_bytes())
+        Self::with_remote(architecture, program, estimate, |_| false)
+    }
+
+    /// The same where some ports have tensors in the card's memory: these do not cross the bus. They are copied within
+    /// the card's memory, each byte read and written there, which counts as the device's time.
+    pub fn with_remote(
+        architecture: &Architecture,
+        program: &Program,
+        estimate: &Estimate,
+        is_remote: impl Fn(PortIndex) -> bool,
+    ) -> Self {
+        let bytes = |feature: &Feature| {
+            let places = u64::from(feature.height) * u64::from(feature.width);
+            let words = places * u64::from(feature.pitch(architecture.input_vector));
+            words * u64::from(architecture.word_bytes())
         };
-        Self {
-            write: pcie::write_us(bytes(&program.inputs)),
-            device: estimate.microseconds(),
-            read: pcie::read_us(bytes(&program.outputs)),
-            host: 0.0,
-        }
+        let mut copied = 0;
+        // The bytes that cross on one side, if anything does.
+        let mut crossing = |features: &[Feature], port: fn(usize) -> PortIndex| {
+            let mut sum = None;
+            for (i, feature) in features.iter().enumerate() {
+                match is_remote(port(i)) {
+                    true => copied += bytes(feature),
+                    false => *sum.get_or_insert(0) += bytes(feature),
+                }
+            }
+            sum
+        };
+        let write = crossing(&program.inputs, PortIndex::Input).map_or(0.0, pcie::write_us);
+        let read = crossing(&program.outputs, PortIndex::Output).map_or(0.0, pcie::read_us);
+        let copies = 2.0 * copied as f64 / (architecture.ddr_gb_s * 1e3);
+        Self { write, device: estimate.microseconds() + copies, read, host: 0.0 }
     }
 }
 
