@@ -31,10 +31,7 @@ fn networks() -> Vec<PathBuf> {
 
 /// The bits of all outputs, and the number of subgraphs.
 fn run(core: &runtime::Core, model: &Model, device: &str) -> (Vec<ir::Bytes>, usize) {
-    // The CPU spends a part of a model's weights on transformed filters: which convolutions get them, and so the last
-    // bits of their sums, would differ between the whole and its parts.
-    let compiled =
-        core.compile_model(model, device, &config(&[("EXECUTION_MODE_HINT", "ACCURACY")])).unwrap();
+    let compiled = core.compile_model(model, device, &config(&[])).unwrap();
     let mut request = compiled.create_infer_request().unwrap();
     for (i, port) in compiled.inputs().iter().enumerate() {
         let shape: Vec<usize> =

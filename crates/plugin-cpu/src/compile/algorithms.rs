@@ -1,5 +1,7 @@
-//! Which algorithm computes each convolution. Winograd's needs more memory for weights than the definition does, so the
-//! layers where a byte saves the most time come first, until the model's share is used up.
+//! Which algorithm computes each convolution. That depends on the layer alone, so that a model which is cut in parts
+//! gives the same bits as the whole. Only whether Winograd's transformed filters are kept, which takes memory and
+//! changes no bit, depends on the other layers: those come first where a byte saves the most time, until the model's
+//! share is used up.
 
 use super::{build::Builder, convolution};
 use crate::kernels::conv::{Algorithm, ConvShape, Size};
@@ -12,6 +14,7 @@ const LEAST: usize = 2 << 20;
 /// The part of a layer's time that must be saved for the algorithm to change.
 const GAIN: f64 = 0.1;
 
+/// A layer whose transformed filters might be kept.
 struct Candidate {
     node: NodeId,
     algorithm: Algorithm,
@@ -32,36 +35,35 @@ pub(crate) fn choose(builder: &Builder, order: &[NodeId]) -> HashMap<NodeId, Alg
         }
         let Some(shape) = convolution::shape(builder, *id) else { continue };
         chosen.insert(*id, Algorithm::exact(&shape));
-        if builder.fusions.image(*id).is_none() && !builder.settings.accuracy {
-            candidates.extend(winograd(builder, *id, &shape));
+        if builder.fusions.image(*id).is_some() || builder.settings.accuracy {
+            continue;
+        }
+        let cost = |algorithm: Algorithm| algorithm.cost(builder.isa, &shape);
+        if let Some(size) = winograd(&shape, cost) {
+            let [lean, kept] = [false, true].map(|stored| Algorithm::Winograd { size, stored });
+            chosen.insert(*id, lean);
+            let bytes = kept.extra_bytes(builder.isa, &shape);
+            candidates.push(Candidate { node: *id, algorithm: kept, saved: cost(lean) - cost(kept), bytes });
         }
     }
     candidates.sort_by(|a, b| (b.saved / b.bytes as f64).total_cmp(&(a.saved / a.bytes as f64)));
     let mut room = weights / SHARE + LEAST;
-    let mut taken: HashMap<NodeId, (f64, usize)> = HashMap::new();
     for Candidate { node, algorithm, saved, bytes } in candidates {
-        let (before, held) = taken.get(&node).copied().unwrap_or_default();
-        if saved > before && bytes <= room + held {
-            room = room + held - bytes;
-            taken.insert(node, (saved, bytes));
+        if saved > 0.0 && bytes <= room {
+            room -= bytes;
             chosen.insert(node, algorithm);
         }
     }
     chosen
 }
 
-fn winograd(builder: &Builder, node: NodeId, shape: &ConvShape) -> Vec<Candidate> {
-    let direct = Algorithm::Direct.cost(builder.isa, shape);
-    let candidate = |(size, stored)| {
-        let algorithm = Algorithm::Winograd { size, stored };
-        let saved = direct - algorithm.cost(builder.isa, shape);
-        let bytes = algorithm.extra_bytes(builder.isa, shape);
-        Candidate { node, algorithm, saved, bytes }
-    };
+/// The tiles of Winograd's algorithm, where it saves time even if filters are transformed in each run.
+fn winograd(shape: &ConvShape, cost: impl Fn(Algorithm) -> f64) -> Option<Size> {
     if !Algorithm::winograd_fits(shape) {
-        return Vec::new();
+        return None;
     }
+    let lean = |size: &Size| cost(Algorithm::Winograd { size: *size, stored: false });
     let sizes = [Size::Two, Size::Four, Size::Six];
-    let all = sizes.iter().flat_map(|size| [(*size, false), (*size, true)]).map(candidate);
-    all.filter(|candidate| candidate.saved > GAIN * direct).collect()
+    let best = sizes.into_iter().min_by(|a, b| lean(a).total_cmp(&lean(b)))?;
+    (lean(&best) < (1.0 - GAIN) * cost(Algorithm::Direct)).then_some(best)
 }

@@ -197,10 +197,10 @@ fn random_geometry_on_every_instruction_set() {
             let src = block(isa, &src, [batch, in_channels, pixels_in]);
             let add = block(isa, &add, [batch, out_channels, pixels]);
             let expected = block(isa, &expected, [batch, out_channels, pixels]);
-            let post = PostOps { bias: bias.clone(), sum, activation: activation.clone() };
-            let conv = Conv::new(isa, shape, algorithm, &weights[..].into(), post);
-            let scratch = algorithm.scratch(isa, &shape, 2);
-            let run = |threads| {
+            let run = |algorithm: Algorithm, threads| {
+                let post = PostOps { bias: bias.clone(), sum, activation: activation.clone() };
+                let conv = Conv::new(isa, shape, algorithm, &weights[..].into(), post);
+                let scratch = algorithm.scratch(isa, &shape, threads);
                 let mut dst = if in_place { add.clone() } else { vec![f32::NAN; expected.len()] };
                 let addend = match (sum, in_place) {
                     (Sum::None, _) => Addend::None,
@@ -214,7 +214,7 @@ fn random_geometry_on_every_instruction_set() {
                 dst
             };
             let what = format!("case {case} {} {algorithm:?} {shape:?} {activation:?} {sum:?}", isa.name());
-            let one = run(1);
+            let one = run(algorithm, 1);
             let times = match algorithm {
                 Algorithm::Winograd { size: Size::Four, .. } => 2.0,
                 Algorithm::Winograd { size: Size::Six, .. } => 16.0,
@@ -222,7 +222,12 @@ fn random_geometry_on_every_instruction_set() {
             };
             compare_within(&what, &one, &expected, terms, times);
             let bits = |v: Vec<f32>| v.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-            assert!(bits(run(2)) == bits(one), "{what}: two threads, other bits");
+            let one = bits(one);
+            assert!(bits(run(algorithm, 2)) == one, "{what}: two threads, other bits");
+            if let Algorithm::Winograd { size, stored } = algorithm {
+                let other = Algorithm::Winograd { size, stored: !stored };
+                assert!(bits(run(other, 1)) == one, "{what}: bits depend on where filters are transformed");
+            }
         }
     }
 }
