@@ -4,7 +4,10 @@
 //! share is used up.
 
 use super::{build::Builder, convolution};
-use crate::kernels::conv::{Algorithm, ConvShape, Size};
+use crate::{
+    isa::Isa,
+    kernels::conv::{Algorithm, ConvShape, Size},
+};
 use ir::{NodeId, Op};
 use std::collections::HashMap;
 
@@ -13,6 +16,9 @@ const SHARE: usize = 5;
 const LEAST: usize = 2 << 20;
 /// The part of a layer's time that must be saved for the algorithm to change.
 const GAIN: f64 = 0.1;
+/// Time that a byte of kept filters must save, in the units of [`Algorithm::cost`]: about what the last bytes of the
+/// share save in ResNet50 and VGG16.
+const PRICE: f64 = 0.06;
 
 /// A layer whose transformed filters might be kept.
 struct Candidate {
@@ -39,7 +45,7 @@ pub(crate) fn choose(builder: &Builder, order: &[NodeId]) -> HashMap<NodeId, Alg
             continue;
         }
         let cost = |algorithm: Algorithm| algorithm.cost(builder.isa, &shape);
-        if let Some(size) = winograd(&shape, cost) {
+        if let Some(size) = winograd(builder.isa, &shape) {
             let [lean, kept] = [false, true].map(|stored| Algorithm::Winograd { size, stored });
             chosen.insert(*id, lean);
             let bytes = kept.extra_bytes(builder.isa, &shape);
@@ -57,13 +63,19 @@ pub(crate) fn choose(builder: &Builder, order: &[NodeId]) -> HashMap<NodeId, Alg
     chosen
 }
 
-/// The tiles of Winograd's algorithm, where it saves time even if filters are transformed in each run.
-fn winograd(shape: &ConvShape, cost: impl Fn(Algorithm) -> f64) -> Option<Size> {
+/// The tiles of Winograd's algorithm, where it saves time. Filters that are kept cost their [`PRICE`]: whether there is
+/// room for them is not known here.
+fn winograd(isa: Isa, shape: &ConvShape) -> Option<Size> {
     if !Algorithm::winograd_fits(shape) {
         return None;
     }
-    let lean = |size: &Size| cost(Algorithm::Winograd { size: *size, stored: false });
-    let sizes = [Size::Two, Size::Four, Size::Six];
-    let best = sizes.into_iter().min_by(|a, b| lean(a).total_cmp(&lean(b)))?;
-    (lean(&best) < (1.0 - GAIN) * cost(Algorithm::Direct)).then_some(best)
+    let cost =
+        |algorithm: Algorithm| algorithm.cost(isa, shape) + PRICE * algorithm.extra_bytes(isa, shape) as f64;
+    let least = |size: Size| {
+        let [lean, kept] = [false, true].map(|stored| cost(Algorithm::Winograd { size, stored }));
+        lean.min(kept)
+    };
+    let sizes = [Size::Two, Size::Four, Size::Six].map(|size| (size, least(size)));
+    let (size, least) = sizes.into_iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    (least < (1.0 - GAIN) * cost(Algorithm::Direct)).then_some(size)
 }
