@@ -1,6 +1,7 @@
 //! A model in parts, each compiled for its device.
 
 use crate::{
+    export,
     placement::Places,
     request::Request,
     settings::{NAME, PRIORITIES},
@@ -13,7 +14,11 @@ use ir::{
         RemoteTensor,
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    sync::Arc,
+};
 
 /// More subgraphs than this are said: so many crossings seldom pay.
 const MANY: usize = 10;
@@ -33,10 +38,11 @@ pub(crate) struct Part {
 
 /// A model on several devices.
 pub(crate) struct Compiled {
-    name: String,
-    priorities: String,
-    inputs: Vec<PortInfo>,
-    outputs: Vec<PortInfo>,
+    pub(crate) name: String,
+    /// The devices that it was divided over, the preferred one first.
+    pub(crate) devices: Vec<String>,
+    pub(crate) inputs: Vec<PortInfo>,
+    pub(crate) outputs: Vec<PortInfo>,
     /// Each after those that it takes from.
     pub(crate) parts: Vec<Part>,
     /// Where each output comes from.
@@ -45,6 +51,52 @@ pub(crate) struct Compiled {
     pub(crate) takers: Vec<Vec<(usize, PortIndex)>>,
     /// Each part waits for the one before: there is nothing to run at the same time.
     pub(crate) is_chain: bool,
+}
+
+/// The parts that are ready, each after those that it takes from.
+#[derive(Default)]
+pub(crate) struct Compiling(Vec<Part>);
+
+impl Compiling {
+    /// Adds a part, on a device as the user names it.
+    pub(crate) fn add(&mut self, device: String, model: Arc<dyn CompiledModel>, inputs: Vec<Source>) {
+        let number = self.0.len();
+        let parts = &mut self.0;
+        let outlets = inputs.iter().filter_map(|source| match source {
+            Source::Outlet(outlet) => Some(outlet.subgraph),
+            Source::Input(_) => None,
+        });
+        let producers: BTreeSet<usize> = outlets.collect();
+        producers.iter().for_each(|producer| parts[*producer].users.push(number));
+        parts.push(Part { device, model, inputs, waits_for: producers.len(), users: Vec::new() });
+    }
+
+    /// A port that a part gives.
+    pub(crate) fn outlet(&self, outlet: Outlet) -> Option<&PortInfo> {
+        self.0.get(outlet.subgraph)?.model.outputs().get(outlet.output)
+    }
+
+    /// The model of these parts; what they take and give is there.
+    pub(crate) fn end(
+        self,
+        name: String,
+        devices: Vec<String>,
+        inputs: Vec<PortInfo>,
+        outputs: Vec<PortInfo>,
+        answers: Vec<Outlet>,
+    ) -> Compiled {
+        let Self(parts) = self;
+        let mut takers = vec![Vec::new(); inputs.len()];
+        for (i, part) in parts.iter().enumerate() {
+            for (input, source) in part.inputs.iter().enumerate() {
+                if let Source::Input(of_model) = source {
+                    takers[*of_model].push((i, PortIndex::Input(input)));
+                }
+            }
+        }
+        let is_chain = parts.iter().enumerate().skip(1).all(|(i, _)| parts[i - 1].users.contains(&i));
+        Compiled { name, devices, inputs, outputs, parts, answers, takers, is_chain }
+    }
 }
 
 impl Compiled {
@@ -62,43 +114,19 @@ impl Compiled {
                 model.name
             );
         }
-        let mut parts: Vec<Part> = Vec::new();
-        let mut takers = vec![Vec::new(); model.parameters().len()];
-        let mut is_chain = true;
-        for (i, subgraph) in division.subgraphs.into_iter().enumerate() {
+        let mut compiling = Compiling::default();
+        for subgraph in division.subgraphs {
             let member = &places.members[subgraph.device];
             let compiled = member.device.compile(&subgraph.model, &member.config, host)?;
-            let mut producers = Vec::new();
-            for (input, source) in subgraph.inputs.iter().enumerate() {
-                match source {
-                    Source::Input(of_model) => takers[*of_model].push((i, PortIndex::Input(input))),
-                    Source::Outlet(outlet) if producers.contains(&outlet.subgraph) => {}
-                    Source::Outlet(outlet) => {
-                        producers.push(outlet.subgraph);
-                        parts[outlet.subgraph].users.push(i);
-                    }
-                }
-            }
-            is_chain &= i == 0 || producers.contains(&(i - 1));
-            parts.push(Part {
-                device: member.name.clone(),
-                model: compiled,
-                inputs: subgraph.inputs,
-                waits_for: producers.len(),
-                users: Vec::new(),
-            });
+            compiling.add(member.name.clone(), compiled, subgraph.inputs);
         }
-        let names: Vec<&str> = places.members.iter().map(|member| member.name.as_str()).collect();
-        Ok(Self {
-            name: model.name.clone(),
-            priorities: names.join(","),
-            inputs: PortInfo::inputs(model),
-            outputs: PortInfo::outputs(model),
-            parts,
-            answers: division.answers,
-            takers,
-            is_chain,
-        })
+        Ok(compiling.end(
+            model.name.clone(),
+            places.members.iter().map(|member| member.name.clone()).collect(),
+            PortInfo::inputs(model),
+            PortInfo::outputs(model),
+            division.answers,
+        ))
     }
 
     /// So many requests keep every device busy: what each wants for itself, together.
@@ -141,9 +169,9 @@ impl Compiled {
     }
 
     /// The devices that have a part, the preferred one first.
-    fn devices(&self) -> Vec<&str> {
+    fn used_devices(&self) -> Vec<&str> {
         let used = |name: &&str| self.parts.iter().any(|part| part.device == *name);
-        self.priorities.split(',').filter(used).collect()
+        self.devices.iter().map(String::as_str).filter(used).collect()
     }
 
     /// What the parts say of themselves beyond `own`: one answer where they agree, else one a device.
@@ -191,13 +219,17 @@ impl CompiledModel for Compiled {
         self.parts[part].model.create_remote(port)
     }
 
+    fn export(&self, to: &mut dyn Write) -> DeviceResult<()> {
+        export::write(self, to)
+    }
+
     fn properties(&self) -> Vec<Property> {
         let mut properties = vec![
             Property::answer("NETWORK_NAME", self.name.as_str()),
             Property::answer("OPTIMAL_NUMBER_OF_INFER_REQUESTS", self.optimal_requests().to_string()),
-            Property::answer("EXECUTION_DEVICES", self.devices().join(",")),
+            Property::answer("EXECUTION_DEVICES", self.used_devices().join(",")),
             Property::answer("HETERO_NUMBER_OF_SUBMODELS", self.parts.len().to_string()),
-            Property::answer(PRIORITIES, self.priorities.as_str()),
+            Property::answer(PRIORITIES, self.devices.join(",")),
         ];
         properties.extend(self.properties_of_parts(&properties));
         properties

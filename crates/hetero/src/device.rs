@@ -2,13 +2,13 @@
 
 use crate::{
     compiled::Compiled,
-    picture,
+    export, picture,
     placement::Places,
     settings::{AFFINITY_FILE, NAME, PICTURES, PRIORITIES, Settings},
     subgraph,
 };
 use ir::{
-    Model,
+    Bytes, Model,
     device::{CompiledModel, Config, Device, DeviceError, DeviceResult, Host, Property, Support},
 };
 use std::{path::Path, sync::Arc};
@@ -59,6 +59,16 @@ impl Device for HeteroDevice {
             picture::subgraphs(model, &places, &division, Path::new("."))?;
         }
         Ok(Arc::new(Compiled::new(model, &places, division, host)?))
+    }
+
+    /// The devices are those that it was compiled for.
+    fn import(
+        &self,
+        from: Bytes,
+        config: &Config,
+        host: &Arc<dyn Host>,
+    ) -> DeviceResult<Arc<dyn CompiledModel>> {
+        Ok(Arc::new(export::read(&from, config, host)?))
     }
 
     fn properties(&self) -> Vec<Property> {

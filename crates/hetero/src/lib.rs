@@ -7,12 +7,14 @@
 //! | `partition.rs` | which nodes run together |
 //! | `subgraph.rs` | a model for each such group, and what flows between them |
 //! | `device.rs`, `compiled.rs`, `request.rs` | the device contract |
+//! | `export.rs` | a divided model as bytes, and back |
 //! | `picture.rs` | all this as graphs to look at |
 #![forbid(unsafe_code)]
 
 mod affinity;
 mod compiled;
 mod device;
+mod export;
 mod partition;
 mod picture;
 mod placement;

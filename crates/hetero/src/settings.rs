@@ -39,14 +39,15 @@ fn is_yes(key: &str, value: &str) -> DeviceResult<bool> {
 }
 
 /// `FPGA.1,CPU` as names; each counts once.
-fn names(key: &str, value: &str) -> DeviceResult<Vec<String>> {
+pub(crate) fn names(list: &str) -> DeviceResult<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
-    for name in value.split(',').map(str::trim) {
+    for name in list.split(',').map(str::trim) {
         if name.is_empty() {
-            return Err(fault(key, value, "expected names of devices with commas between them: FPGA,CPU"));
+            let reason = "expected names of devices with commas between them: FPGA,CPU";
+            return Err(fault(PRIORITIES, list, reason));
         }
         if device_and_id(name).0 == NAME {
-            return Err(fault(key, value, "HETERO cannot be one of its own devices"));
+            return Err(fault(PRIORITIES, list, "HETERO cannot be one of its own devices"));
         }
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
@@ -64,7 +65,7 @@ impl Settings {
     pub(crate) fn parse(config: &Config) -> DeviceResult<Self> {
         let mut rest = config.clone();
         let priorities = rest.remove(PRIORITIES).filter(|list| !list.is_empty());
-        let priorities = priorities.map(|list| names(PRIORITIES, &list)).transpose()?;
+        let priorities = priorities.map(|list| names(&list)).transpose()?;
         let pictures = match rest.remove(PICTURES).or_else(|| env::var(PICTURES).ok()) {
             Some(value) => is_yes(PICTURES, &value)?,
             None => false,

@@ -56,7 +56,8 @@ fn a_node_that_no_device_takes_is_named_with_what_each_says() {
     let wish = model.add("wish", custom, &[from]).unwrap();
     model.add_result("wished", wish.into()).unwrap();
     let core_error = refusal(&core, &model, "HETERO:CPU2,CPU.0", &config(&[]));
-    let said = "`Wish` of extension is not an op that this device knows";
+    let said = "`Wish` of extension is not an op that this device knows; load the library of custom layers that has it \
+                (-l, `Core::add_extensions`)";
     let expected =
         format!("HETERO:CPU2,CPU.0 cannot run `wish`: CPU2 refuses: {said}; CPU.0 refuses: {said}");
     assert_eq!(core_error, expected);

@@ -29,6 +29,14 @@ impl CpuDevice {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// The error for the first node that it does not take.
+    fn check(&self, model: &Model, config: &Config) -> DeviceResult<()> {
+        match self.query(model, config)?.refused.into_iter().next() {
+            Some((node, reason)) => Err(DeviceError::Unsupported { device: "CPU".into(), node, reason }),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Device for CpuDevice {
@@ -46,8 +54,11 @@ impl Device for CpuDevice {
         for (_, node) in model.nodes() {
             match &node.op {
                 Op::Custom(op) if op.extension.is_none() => {
-                    let reason =
-                        format!("`{}` of {} is not an op that this device knows", op.type_name, op.version);
+                    let reason = format!(
+                        "`{}` of {} is not an op that this device knows; load the library of custom layers that \
+                         has it (-l, `Core::add_extensions`)",
+                        op.type_name, op.version
+                    );
                     support.refused.push((node.name.clone(), reason));
                 }
                 op if op.operator().has_state() => {
@@ -66,10 +77,8 @@ impl Device for CpuDevice {
         config: &Config,
         _host: &Arc<dyn Host>,
     ) -> DeviceResult<Arc<dyn CompiledModel>> {
+        self.check(model, config)?;
         let settings = Settings::parse(config)?;
-        if let Some((node, reason)) = self.query(model, config)?.refused.into_iter().next() {
-            return Err(DeviceError::Unsupported { device: "CPU".into(), node, reason });
-        }
         Ok(Arc::new(Compiled::new(model.clone(), &Arc::default(), settings)?))
     }
 
@@ -80,7 +89,10 @@ impl Device for CpuDevice {
         host: &Arc<dyn Host>,
     ) -> DeviceResult<Arc<dyn CompiledModel>> {
         let settings = Settings::parse(config)?;
-        let make = |model, shelf| Compiled::new(model, &shelf, settings);
+        let make = |model, shelf| {
+            self.check(&model, config)?;
+            Compiled::new(model, &shelf, settings)
+        };
         Ok(Arc::new(export::read(&from, &host.extensions(), make)?))
     }
 

@@ -8,14 +8,13 @@
 use crate::{CompiledModel, Core, Error, error::Result};
 use ir::{
     ALIGNMENT, Bytes, Model,
-    device::{CompiledModel as DeviceModel, Config, Device, DeviceError},
+    device::{Config, Device, DeviceError},
 };
 use std::{
     fmt::Write as _,
     fs,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
-    sync::Arc,
     time::UNIX_EPOCH,
 };
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
@@ -32,21 +31,43 @@ pub(crate) struct Entry {
     origin: String,
 }
 
+/// What tells a file from another, and from what it was before, without reading it.
+pub(crate) fn identity_of_file(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    let modified = metadata.modified()?.duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+    Ok(format!("{:?}, {} bytes, of {modified:?}\n", fs::canonicalize(path)?, metadata.len()))
+}
+
 /// What tells models apart without reading their weights: where the files lie, their sizes and times.
 pub(crate) fn identity_of_files(xml: &Path) -> io::Result<String> {
-    let mut identity = String::new();
-    for path in [xml.to_owned(), xml.with_extension("bin")] {
+    let bin = match identity_of_file(&xml.with_extension("bin")) {
         // A network without weights has no second file.
-        let metadata = match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path != xml => continue,
-            other => other?,
-        };
-        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
-        let path = fs::canonicalize(&path)?;
-        writeln!(identity, "{path:?}, {} bytes, of {modified:?}", metadata.len())
-            .expect("a String takes all");
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        other => other?,
+    };
+    Ok(identity_of_file(xml)? + &bin)
+}
+
+/// What a device is.
+pub(crate) fn identity_of_device(device: &dyn Device) -> String {
+    let mut identity = format!("{}\n", device.name());
+    for key in ["FULL_DEVICE_NAME", "DEVICE_ARCHITECTURE"] {
+        let value = device.property(key).unwrap_or_default();
+        writeln!(identity, "{key}={value}").expect("a String takes all");
     }
-    Ok(identity)
+    identity
+}
+
+/// The settings for a device. Of those that name a file, what is in it counts.
+pub(crate) fn identity_of_settings(device: &str, config: &Config) -> String {
+    let mut identity = String::new();
+    for (key, value) in config {
+        writeln!(identity, "{device}: {key}={value}").expect("a String takes all");
+        if Path::new(value).is_file() {
+            identity += &identity_of_file(Path::new(value)).unwrap_or_default();
+        }
+    }
+    identity
 }
 
 /// What tells models apart by all that is in them.
@@ -64,16 +85,9 @@ pub(crate) fn identity_of_model(model: &Model) -> Result<String> {
 }
 
 impl Entry {
-    /// The entry for a model on a device.
-    pub(crate) fn new(folder: &Path, identity: &str, device: &dyn Device, config: &Config) -> Self {
-        let mut origin = format!("Terroir {}\n{identity}{}\n", env!("CARGO_PKG_VERSION"), device.name());
-        for key in ["FULL_DEVICE_NAME", "DEVICE_ARCHITECTURE"] {
-            let value = device.property(key).unwrap_or_default();
-            writeln!(origin, "{key}={value}").expect("a String takes all");
-        }
-        for (key, value) in config {
-            writeln!(origin, "{key}={value}").expect("a String takes all");
-        }
+    /// The entry for what is made from all that these texts tell: model, devices, settings, custom layers.
+    pub(crate) fn new(folder: &Path, identities: &[String]) -> Self {
+        let origin = format!("Terroir {}\n{}", env!("CARGO_PKG_VERSION"), identities.concat());
         let path = folder.join(format!("{:032x}.blob", xxh3_128(origin.as_bytes())));
         Self { path, origin }
     }
@@ -102,17 +116,17 @@ impl Entry {
     }
 
     /// Stores a compiled model, if its device can export it.
-    pub(crate) fn store(&self, model: &Arc<dyn DeviceModel>) {
+    pub(crate) fn store(&self, model: &CompiledModel) {
         match self.write(model) {
             Ok(()) => {}
-            Err(Error::Device(DeviceError::NotOffered { .. })) => {
-                tracing::debug!("{}: the device does not export models", self.path.display());
+            Err(Error::Device(error @ DeviceError::NotOffered { .. })) => {
+                tracing::debug!("{}: {error}", self.path.display());
             }
             Err(error) => tracing::warn!("{}: {error}; the model is not cached", self.path.display()),
         }
     }
 
-    fn write(&self, model: &Arc<dyn DeviceModel>) -> Result<()> {
+    fn write(&self, model: &CompiledModel) -> Result<()> {
         let io = |error: io::Error| Error::Cache(error.to_string());
         let folder = self.path.parent().expect("entries lie in a folder");
         fs::create_dir_all(folder).map_err(io)?;

@@ -26,10 +26,6 @@ impl CompiledModel {
         Self { device, variables: variables.into() }
     }
 
-    pub(crate) fn device(&self) -> &Arc<dyn ir::device::CompiledModel> {
-        &self.device
-    }
-
     /// The inputs, in the model's order.
     pub fn inputs(&self) -> &[PortInfo] {
         let all = self.device.inputs();

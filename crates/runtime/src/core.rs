@@ -8,7 +8,7 @@ use crate::{
     state::stateless,
 };
 use ir::{
-    Bytes, Model, Op,
+    Bytes, Model,
     device::{
         Config, Device, DeviceError, DeviceResult, Host, Property, PropertyInfo, Support, todays_settings,
     },
@@ -22,6 +22,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// The devices that share a model: what `HETERO:FPGA,CPU` sets.
+const DEVICE_PRIORITIES: &str = "DEVICE_PRIORITIES";
+
 /// The engine. Clones are handles on the same one; it may be used from any thread.
 #[derive(Clone, Default)]
 pub struct Core {
@@ -34,14 +37,28 @@ struct Inner {
     /// Settings for every model that is compiled for a device, by the device's name.
     config: Mutex<HashMap<String, Config>>,
     shared: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
-    extensions: Mutex<Extensions>,
+    layers: Mutex<Layers>,
+}
+
+/// Custom layers, and by type and op set what tells the file of each from what it was before.
+#[derive(Default)]
+struct Layers {
+    extensions: Extensions,
+    origins: BTreeMap<(String, String), String>,
 }
 
 /// A device, or the library that it will be loaded from.
 enum Registered {
     Ready(Arc<dyn Device>),
     /// Locked while it is loaded, so that this happens once.
-    Library(PathBuf, Mutex<Option<Arc<dyn Device>>>),
+    Library(PathBuf, Mutex<Option<Loaded>>),
+}
+
+/// A device of a library.
+struct Loaded {
+    device: Arc<dyn Device>,
+    /// What tells the library from what it was before.
+    origin: String,
 }
 
 impl Registered {
@@ -51,13 +68,24 @@ impl Registered {
             Self::Ready(device) => Ok(device.clone()),
             Self::Library(path, loaded) => {
                 let mut loaded = lock(loaded);
-                if let Some(device) = &*loaded {
-                    return Ok(device.clone());
+                if let Some(loaded) = &*loaded {
+                    return Ok(loaded.device.clone());
                 }
+                let origin = cache::identity_of_file(path).unwrap_or_default();
                 let device = plugin_abi::load_device(path, name)
                     .map_err(|source| Error::Plugin { device: name.to_owned(), source })?;
-                *loaded = Some(device.clone());
+                *loaded = Some(Loaded { device: device.clone(), origin });
                 Ok(device)
+            }
+        }
+    }
+
+    /// The library that the device was loaded from.
+    fn origin(&self) -> String {
+        match self {
+            Self::Ready(_) => String::new(),
+            Self::Library(_, loaded) => {
+                lock(loaded).as_ref().map(|own| own.origin.clone()).unwrap_or_default()
             }
         }
     }
@@ -85,7 +113,7 @@ impl<'a> DeviceSpec<'a> {
             None => (name, None),
         };
         let mut config = Config::new();
-        config.extend(priorities.map(|list| ("DEVICE_PRIORITIES".to_owned(), list.to_owned())));
+        config.extend(priorities.map(|list| (DEVICE_PRIORITIES.to_owned(), list.to_owned())));
         config.extend(id.map(|id| ("DEVICE_ID".to_owned(), id.to_owned())));
         Self { name, config }
     }
@@ -123,13 +151,16 @@ impl Core {
 
     /// Gives custom layers of a type their meaning, for all models that are read or loaded from now on.
     pub fn add_extension(&self, extension: Arc<dyn Extension>) {
-        lock(&self.inner.extensions).add(extension);
+        // What is linked in changes with the program.
+        let program = std::env::current_exe().and_then(|program| cache::identity_of_file(&program));
+        self.inner.add_layer(extension, program.unwrap_or_default());
     }
 
     /// Gives custom layers the meaning that a shared library has for them; see [`crate::load_extensions`].
     pub fn add_extensions(&self, library: impl AsRef<Path>) -> Result<()> {
         let loaded = plugin_abi::load_extensions(library.as_ref())?;
-        loaded.into_iter().for_each(|extension| self.add_extension(extension));
+        let origin = cache::identity_of_file(library.as_ref()).unwrap_or_default();
+        loaded.into_iter().for_each(|extension| self.inner.add_layer(extension, origin.clone()));
         Ok(())
     }
 
@@ -184,9 +215,10 @@ impl Core {
     pub fn compile_model(&self, model: &Model, device: &str, config: &Config) -> Result<CompiledModel> {
         let (found, config) = self.resolve(device, config)?;
         let (folder, config) = cache_dir(config);
-        if let Some(folder) = folder {
+        // An entry could be another's, and who imports it would lack the layers that came with the model.
+        if let Some(folder) = folder.filter(|_| self.inner.knows_layers_of(model)) {
             let identity = cache::identity_of_model(model)?;
-            return self.cached(&folder, &identity, &found, &config, || Ok(model.clone()));
+            return self.cached(&folder, identity, &found, &config, || Ok(model.clone()));
         }
         self.compile(model, &found, &config)
     }
@@ -206,7 +238,7 @@ impl Core {
         let identity = folder.and_then(|folder| Some((folder, cache::identity_of_files(xml).ok()?)));
         match identity {
             Some((folder, identity)) => {
-                self.cached(&folder, &identity, &found, &config, || self.read_model(xml))
+                self.cached(&folder, identity, &found, &config, || self.read_model(xml))
             }
             None => self.compile(&self.read_model(xml)?, &found, &config),
         }
@@ -215,22 +247,19 @@ impl Core {
     fn cached(
         &self,
         folder: &Path,
-        identity: &str,
+        identity: String,
         device: &Arc<dyn Device>,
         config: &Config,
         read: impl FnOnce() -> Result<Model>,
     ) -> Result<CompiledModel> {
-        let entry = Entry::new(folder, identity, &**device, config);
+        let mut identities = self.inner.identities(&**device, config);
+        identities.insert(0, identity);
+        let entry = Entry::new(folder, &identities);
         if let Some(model) = entry.load(self, &**device, config) {
             return Ok(model);
         }
-        let model = read()?;
-        let compiled = self.compile(&model, device, config)?;
-        // What an extension computes may change without the model's files telling; variables are not the device's.
-        if model.nodes().all(|(_, node)| !matches!(node.op, Op::Custom(_)) && !node.op.operator().has_state())
-        {
-            entry.store(compiled.device());
-        }
+        let compiled = self.compile(&read()?, device, config)?;
+        entry.store(&compiled);
         Ok(compiled)
     }
 
@@ -296,6 +325,45 @@ impl Inner {
         lock(&self.config).get(device).cloned().unwrap_or_default()
     }
 
+    fn add_layer(&self, extension: Arc<dyn Extension>, origin: String) {
+        let mut layers = lock(&self.layers);
+        layers.origins.insert((extension.type_name().to_owned(), extension.version().to_owned()), origin);
+        layers.extensions.add(extension);
+    }
+
+    /// True when all custom layers that have a meaning have it from this engine.
+    fn knows_layers_of(&self, model: &Model) -> bool {
+        let own = self.extensions();
+        Extensions::of_model(model).iter().all(|layer| own.iter().any(|own| Arc::ptr_eq(own, layer)))
+    }
+
+    /// What a compiled form hangs on beside the model: the device, the devices that it gives work to, settings, layers.
+    fn identities(&self, device: &dyn Device, config: &Config) -> Vec<String> {
+        let mut identities = vec![cache::identity_of_settings(device.name(), config)];
+        let others = config.get(DEVICE_PRIORITIES).map(String::as_str).unwrap_or_default().split(',');
+        for name in
+            [device.name()].into_iter().chain(others.map(|other| DeviceSpec::parse(other.trim()).name))
+        {
+            // What is wrong with a device, compiling tells.
+            if let Ok(device) = self.find(name) {
+                identities.push(cache::identity_of_device(&*device));
+                identities.extend(lock(&self.devices).get(name).map(|entry| entry.origin()));
+            }
+        }
+        // Which devices it asks may stand in the model.
+        if device.properties().iter().any(|property| property.name == DEVICE_PRIORITIES) {
+            let set: BTreeMap<String, Config> = lock(&self.config).clone().into_iter().collect();
+            let settings =
+                |(name, config): (String, Config)| cache::identity_of_settings(&name, &cache_dir(config).1);
+            identities.extend(set.into_iter().map(settings));
+        }
+        let layers = lock(&self.layers);
+        let layer =
+            |((name, op_set), origin): (&(String, String), &String)| format!("{name} of {op_set}: {origin}");
+        identities.extend(layers.origins.iter().map(layer));
+        identities
+    }
+
     fn find(&self, name: &str) -> Result<Arc<dyn Device>> {
         let entry = {
             let devices = lock(&self.devices);
@@ -310,7 +378,7 @@ impl Inner {
 
 impl Host for Inner {
     fn extensions(&self) -> Extensions {
-        lock(&self.extensions).clone()
+        lock(&self.layers).extensions.clone()
     }
 
     fn device(&self, name: &str) -> DeviceResult<Arc<dyn Device>> {

@@ -1,5 +1,8 @@
 //! Compiled models as files: exported and imported, and kept in `CACHE_DIR`.
 
+#[path = "../../runtime/tests/libraries/mod.rs"]
+mod libraries;
+
 use ir::{Bytes, ElementType, Model, Tensor, op};
 use runtime::{Config, Core, HostTensor};
 use std::{fs, path::PathBuf};
@@ -102,7 +105,7 @@ fn damage_is_named() {
 }
 
 fn entries(folder: &std::path::Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
 #[test]
@@ -148,6 +151,75 @@ fn a_cache_is_filled_used_and_mended() {
         op::Constant::new(Tensor::from_slice(&[32, 10], &[0.5f32; 320]).unwrap()).into();
     core.compile_model(&changed, "CPU", &config).unwrap();
     assert_eq!(entries(&cache).len(), 4);
+}
+
+#[test]
+fn models_with_custom_layers_are_kept_with_the_library_that_they_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = libraries::c_library(folder.path(), "extensions/layers", &[]);
+    let xml = folder.path().join("shrunk.xml");
+    let mut model = Model::new("shrunk");
+    let x = model.add_parameter("x", ElementType::F32, "[4]".parse().unwrap());
+    let layer = op::Custom {
+        type_name: "HardShrink".to_owned(),
+        version: ir::extension::EXTENSION_OPSET.to_owned(),
+        attributes: vec![("lambda".to_owned(), "1.5".to_owned())],
+        outputs: vec![op::PortType::new(ElementType::F32, "[4]".parse().unwrap())],
+        extension: None,
+    };
+    let layer = model.add("layer", layer, &[x.into()]).unwrap();
+    model.add_result("y", layer.into()).unwrap();
+    ir::write_ir(&model, &xml).unwrap();
+    let cache = folder.path().join("cache");
+    let config = Config::from([("CACHE_DIR".to_owned(), cache.display().to_string())]);
+    let core = || {
+        let core = samples::engine::core();
+        core.add_extensions(&library).unwrap();
+        core
+    };
+    let answer = |compiled: &runtime::CompiledModel| {
+        let mut request = compiled.create_infer_request().unwrap();
+        request.set_input(0, HostTensor::from_vec(&[4], vec![1.0f32, -2.0, 1.5, 3.0]).unwrap()).unwrap();
+        request.infer().unwrap();
+        assert_eq!(request.output(0).unwrap().to_tensor().unwrap().to_f64s(), [0.0, -2.0, 0.0, 3.0]);
+    };
+    for device in ["CPU", "HETERO:CPU"] {
+        let before = entries(&cache).len();
+        answer(&core().compile_file(&xml, device, &config).unwrap());
+        assert_eq!(entries(&cache).len(), before + 1);
+        // A hit, for an engine of another process too. A model in memory is an entry of its own.
+        let written = || -> Vec<_> {
+            entries(&cache).iter().map(|entry| fs::metadata(entry).unwrap().modified().unwrap()).collect()
+        };
+        let first = written();
+        answer(&core().compile_file(&xml, device, &config).unwrap());
+        assert_eq!(written(), first);
+        answer(&core().compile_model(&model, device, &config).unwrap());
+        answer(&core().compile_model(&model, device, &config).unwrap());
+        assert_eq!(entries(&cache).len(), before + 2);
+
+        // A model that brings the layer from another engine: nobody here knows whether it is the same.
+        let brought = core().read_model(&xml).unwrap();
+        answer(&core().compile_model(&brought, device, &config).unwrap());
+        assert_eq!(entries(&cache).len(), before + 2);
+
+        // Another library.
+        let file = fs::File::options().write(true).open(&library).unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(modified - std::time::Duration::from_secs(1)).unwrap();
+        answer(&core().compile_file(&xml, device, &config).unwrap());
+        assert_eq!(entries(&cache).len(), before + 3);
+
+        let mut exported = Vec::new();
+        core().compile_model(&model, device, &Config::new()).unwrap().export(&mut exported).unwrap();
+        answer(&core().import_model(exported.clone().into(), device, &Config::new()).unwrap());
+        let unknown = samples::engine::core().import_model(exported.into(), device, &Config::new());
+        let error = unknown.err().unwrap().to_string();
+        assert!(
+            error.contains("`layer`") && error.contains("HardShrink") && error.contains("(-l, "),
+            "{error}"
+        );
+    }
 }
 
 #[test]

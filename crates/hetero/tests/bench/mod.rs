@@ -5,7 +5,7 @@ pub(crate) mod slow;
 
 use hetero::HeteroDevice;
 use ir::{
-    ElementType, Model, Node, Op, Port, Tensor,
+    Bytes, ElementType, Model, Node, Op, Port, Tensor,
     device::{CompiledModel, Config, Device, DeviceError, DeviceResult, Host, HostTensor, Property, Support},
     op::*,
 };
@@ -55,6 +55,15 @@ impl Device for RestrictedCpu {
             return Err(DeviceError::Unsupported { device: self.name.to_owned(), node, reason });
         }
         self.cpu.compile(model, config, host)
+    }
+
+    fn import(
+        &self,
+        from: Bytes,
+        config: &Config,
+        host: &Arc<dyn Host>,
+    ) -> DeviceResult<Arc<dyn CompiledModel>> {
+        self.cpu.import(from, config, host)
     }
 
     fn properties(&self) -> Vec<Property> {

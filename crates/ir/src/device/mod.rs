@@ -1,6 +1,7 @@
 //! The device contract: what a device offers to the engine, and what it may ask of it. Safe traits only; the C
 //! form of the same contract lives in `plugin-abi`.
 
+mod bundle;
 mod error;
 mod port;
 mod profile;
@@ -12,6 +13,7 @@ mod tensor;
 use crate::{Bytes, Model, extension::Extensions};
 use std::{any::Any, collections::BTreeMap, io::Write, sync::Arc};
 
+pub use bundle::{Bundle, BundleError, BundleFormat, BundlePart, BundleWriter};
 pub use error::{DeviceError, DeviceResult};
 pub use port::{PortIndex, PortInfo};
 pub use profile::{LayerStatus, ProfileRow, Span};

@@ -99,7 +99,7 @@ use crate::{
     Dim, ElementType, Interval, PartialShape, Tensor, TensorError,
     attribute::{Visit, Visitor},
 };
-use std::fmt;
+use std::{fmt, str::FromStr};
 use thiserror::Error;
 
 /// Type and shape of one tensor that flows between nodes.
@@ -122,6 +122,24 @@ impl PortType {
 impl fmt::Display for PortType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.element_type, self.shape)
+    }
+}
+
+/// A text that is not a type and a shape.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("`{0}` is no type with a shape: expected one like `f32[1,3,?,?]`")]
+pub struct PortTypeSyntaxError(String);
+
+/// Reads what [`fmt::Display`] writes.
+impl FromStr for PortType {
+    type Err = PortTypeSyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (ty, shape) = text.split_at(text.find('[')?);
+            Some(Self::new(ElementType::parse(ty)?, shape.parse().ok()?))
+        };
+        read().ok_or_else(|| PortTypeSyntaxError(text.to_owned()))
     }
 }
 
@@ -719,6 +737,16 @@ mod tests {
         assert_eq!(Op::prototype("ReLU", 99), None);
         assert_eq!(Op::MaxPool(MaxPool::default()).opset(), 1);
         assert_eq!(Op::Unary(Unary::Erf).opset(), 1);
+    }
+
+    #[test]
+    fn types_of_ports_read_back() {
+        for text in ["f32[1,3,?,8..16]", "i64[]", "boolean[...]"] {
+            assert_eq!(text.parse::<PortType>().unwrap().to_string(), text);
+        }
+        for bad in ["", "f32", "[1]", "float[1]", "f32[a]"] {
+            assert!(bad.parse::<PortType>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,14 +1,11 @@
 //! What the tests of ops share: inference on written types, evaluation that must agree with inference.
 
 use super::{Input, Inputs, OpError, Operator, PortType, Value};
-use crate::{ElementType, PartialShape, Tensor};
+use crate::{PartialShape, Tensor};
 
 /// Infers on inputs written like `f32[?,3]`, of which some are known; the outputs are written the same way.
 pub(crate) fn infer(op: &dyn Operator, inputs: &[(&str, Option<Tensor>)]) -> Result<Vec<String>, OpError> {
-    let parse = |text: &str| {
-        let (ty, shape) = text.split_at(text.find('[').expect("a shape"));
-        PortType::new(ElementType::parse(ty).expect("a type"), shape.parse().expect("a shape"))
-    };
+    let parse = |text: &str| text.parse::<PortType>().expect("a type with a shape");
     let inputs: Vec<_> =
         inputs.iter().map(|(ty, tensor)| (parse(ty), tensor.clone().map(Value::Known))).collect();
     let views: Vec<_> = inputs.iter().map(|(ty, value)| Input { ty, value: value.as_ref() }).collect();
