@@ -5,7 +5,7 @@
 //! share a folder. An entry that a device refuses, damaged for instance, is written anew. Nothing here fails a load:
 //! a cache that cannot be used is told of by a warning.
 
-use crate::{CompiledModel, Core, Error, error::Result};
+use crate::{CompiledModel, Core, Error, error::Result, export};
 use ir::{
     ALIGNMENT, Bytes, Model,
     device::{Config, Device, DeviceError},
@@ -103,11 +103,14 @@ impl Entry {
             }
         };
         let imported = match self.content(&bytes) {
-            Some(content) => device.import(content, config, &core.host()),
-            None => Err(failed(device, "it is no entry for this model and device")),
+            Some(content) => export::read(content, device, config, &core.host()),
+            None => {
+                let message = "it is no entry for this model and device".to_owned();
+                Err(DeviceError::Failed { device: device.name().to_owned(), message }.into())
+            }
         };
         match imported {
-            Ok(model) => Some(CompiledModel::new(model)),
+            Ok(model) => Some(model),
             Err(error) => {
                 tracing::warn!("{}: {error}; the model is compiled anew", self.path.display());
                 None
@@ -150,8 +153,4 @@ impl Entry {
         let head = self.head();
         bytes.starts_with(&head).then(|| bytes.slice(head.len()..))
     }
-}
-
-fn failed(device: &dyn Device, message: &str) -> DeviceError {
-    DeviceError::Failed { device: device.name().to_owned(), message: message.to_owned() }
 }

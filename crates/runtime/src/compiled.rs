@@ -3,10 +3,11 @@
 use crate::{
     InferRequest, PortInfo, Property,
     error::Result,
+    export,
     request::port_called,
     state::{States, Variable},
 };
-use ir::device::{DeviceError, RemoteTensor};
+use ir::device::RemoteTensor;
 use std::{io::Write, sync::Arc};
 
 /// A model on a device. Clones are handles on the same one; it may be used from any thread.
@@ -66,10 +67,6 @@ impl CompiledModel {
 
     /// Writes what [`crate::Core::import_model`] reads.
     pub fn export(&self, to: &mut dyn Write) -> Result<()> {
-        if !self.variables.is_empty() {
-            let what = "export of a model with state".to_owned();
-            return Err(DeviceError::NotOffered { device: "the engine".to_owned(), what }.into());
-        }
-        Ok(self.device.export(to)?)
+        export::write(&*self.device, &self.variables, to)
     }
 }

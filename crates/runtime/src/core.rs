@@ -4,6 +4,7 @@ use crate::{
     CompiledModel, Error,
     cache::{self, CACHE_DIR, Entry},
     error::Result,
+    export,
     plugins::read_plugins,
     state::stateless,
 };
@@ -278,7 +279,7 @@ impl Core {
     pub fn import_model(&self, from: Bytes, device: &str, config: &Config) -> Result<CompiledModel> {
         let (found, config) = self.resolve(device, config)?;
         let (_, config) = cache_dir(config);
-        Ok(CompiledModel::new(found.import(from, &config, &self.host())?))
+        export::read(from, &*found, &config, &self.host())
     }
 
     /// Which nodes of a model a device would take.

@@ -24,6 +24,7 @@ mod cache;
 mod compiled;
 mod core;
 mod error;
+mod export;
 mod plugins;
 mod preprocess;
 mod queue;

@@ -13,9 +13,21 @@ use std::collections::BTreeSet;
 /// A variable of a compiled model; its hidden ports come after the model's own, in the order of the variables.
 #[derive(Clone, Debug)]
 pub(crate) struct Variable {
-    name: String,
-    ty: PortType,
-    first: Tensor,
+    pub(crate) name: String,
+    pub(crate) ty: PortType,
+    pub(crate) first: Tensor,
+}
+
+impl Variable {
+    /// The error for a value that it cannot have.
+    pub(crate) fn check(&self, value: &Tensor, what: &str) -> Result<()> {
+        let ty = &self.ty;
+        if value.element_type() == ty.element_type && ty.shape.admits(value.shape()) {
+            return Ok(());
+        }
+        let found = format!("{}{:?}", value.element_type(), value.shape());
+        Err(fault(&self.name, &format!("it is {ty}, {what} {found}")))
+    }
 }
 
 /// The model with a hidden input and output for each of its variables; `None` where it has none.
@@ -39,15 +51,13 @@ pub(crate) fn stateless(model: &Model) -> Result<Option<(Model, Vec<Variable>)>>
         }
         let node = model.node(id);
         let first = first_value(model, id, &name)?;
-        let ty = node.outputs()[0].ty.clone();
-        if first.element_type() != ty.element_type || !ty.shape.admits(first.shape()) {
-            let found = format!("{}{:?}", first.element_type(), first.shape());
-            return Err(fault(&name, &format!("it is {ty}, its first value {found}")));
-        }
-        let input = plain.add_parameter(node.name.clone(), ty.element_type, ty.shape.clone());
+        let variable = Variable { name, ty: node.outputs()[0].ty.clone(), first };
+        variable.check(&variable.first, "its first value")?;
+        let PortType { element_type, shape } = variable.ty.clone();
+        let input = plain.add_parameter(node.name.clone(), element_type, shape);
         plain.replace(id.into(), input.into());
         plain.remove(id);
-        variables.push(Variable { name, ty, first });
+        variables.push(variable);
     }
     let assigns: Vec<(NodeId, String)> = plain
         .nodes()
@@ -178,11 +188,7 @@ impl States {
     pub(crate) fn set(&mut self, name: &str, value: &Tensor) -> Result<()> {
         let slot = self.find(name)?;
         let slot = &mut self.slots[slot];
-        let ty = &slot.variable.ty;
-        if value.element_type() != ty.element_type || !ty.shape.admits(value.shape()) {
-            let found = format!("{}{:?}", value.element_type(), value.shape());
-            return Err(fault(name, &format!("it is {ty}, the value given is {found}")));
-        }
+        slot.variable.check(value, "the value given is")?;
         slot.value = copy(value)?;
         Ok(())
     }

@@ -2,10 +2,11 @@
 
 use ir::{
     ElementType, Model, PartialShape, Tensor,
+    device::{Bundle, BundleWriter},
     op::{Assign, Binary, BinaryKind, Concat, ReadValue},
 };
-use runtime::{Config, Error, InferRequest};
-use std::path::Path;
+use runtime::{CompiledModel, Config, Error, InferRequest};
+use std::{io::Write, path::Path};
 
 /// The sum of all inputs so far, from 10 on; with a second variable that keeps all of them, one behind the other.
 fn model() -> Model {
@@ -72,27 +73,86 @@ fn a_sum_goes_on_through_inferences_on_every_device() {
     let xml = folder.path().join("sums.xml");
     ir::write_ir(&model(), &xml).unwrap();
     let core = samples::engine::core();
-    for device in ["CPU", "HETERO:CPU"] {
+    let cache = folder.path().join("cache");
+    let entries = || std::fs::read_dir(&cache).into_iter().flatten().count();
+    let keeping = Config::from([("CACHE_DIR".to_owned(), cache.display().to_string())]);
+    for (i, device) in ["CPU", "HETERO:CPU"].into_iter().enumerate() {
         let model = core.read_model(&xml).unwrap();
         let compiled = core.compile_model(&model, device, &Config::new()).unwrap();
-        assert_eq!((compiled.inputs().len(), compiled.outputs().len()), (1, 2), "variables are no ports");
-        let mut request = compiled.create_infer_request().unwrap();
-        let mut other = compiled.create_infer_request().unwrap();
-        assert_eq!(request.states(), ["sum", "all"]);
+        runs_on(&compiled);
+        runs_on(&core.import_model(exported(&compiled).into(), device, &Config::new()).unwrap());
+        for _ in 0..2 {
+            runs_on(&core.compile_file(&xml, device, &keeping).unwrap());
+            assert_eq!(entries(), i + 1);
+        }
+    }
+}
 
-        assert_eq!(step(&mut request, [1.0, 2.0]), (vec![11.0, 12.0], vec![1.0, 2.0]));
-        assert_eq!(step(&mut request, [3.0, 4.0]), (vec![14.0, 16.0], vec![1.0, 2.0, 3.0, 4.0]));
-        assert_eq!(step(&mut other, [5.0, 5.0]), (vec![15.0; 2], vec![5.0; 2]), "each request has its own");
+fn exported(compiled: &CompiledModel) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    compiled.export(&mut bytes).unwrap();
+    bytes
+}
 
-        request.start_async().unwrap();
-        request.wait().unwrap();
-        assert_eq!(request.state("sum").unwrap().to_f64s(), [17.0, 20.0]);
-        assert_eq!(request.state("all").unwrap().shape(), [3, 2]);
+fn runs_on(compiled: &CompiledModel) {
+    assert_eq!((compiled.inputs().len(), compiled.outputs().len()), (1, 2), "variables are no ports");
+    let mut request = compiled.create_infer_request().unwrap();
+    let mut other = compiled.create_infer_request().unwrap();
+    assert_eq!(request.states(), ["sum", "all"]);
 
-        request.set_state("sum", &Tensor::from_slice(&[1, 2], &[100.0f32, 0.0]).unwrap()).unwrap();
-        assert_eq!(step(&mut request, [1.0, 1.0]).0, [101.0, 1.0]);
-        request.reset_states().unwrap();
-        assert_eq!(step(&mut request, [0.0, 0.0]), (vec![10.0; 2], vec![0.0; 2]));
+    assert_eq!(step(&mut request, [1.0, 2.0]), (vec![11.0, 12.0], vec![1.0, 2.0]));
+    assert_eq!(step(&mut request, [3.0, 4.0]), (vec![14.0, 16.0], vec![1.0, 2.0, 3.0, 4.0]));
+    assert_eq!(step(&mut other, [5.0, 5.0]), (vec![15.0; 2], vec![5.0; 2]), "each request has its own");
+
+    request.start_async().unwrap();
+    request.wait().unwrap();
+    assert_eq!(request.state("sum").unwrap().to_f64s(), [17.0, 20.0]);
+    assert_eq!(request.state("all").unwrap().shape(), [3, 2]);
+
+    request.set_state("sum", &Tensor::from_slice(&[1, 2], &[100.0f32, 0.0]).unwrap()).unwrap();
+    assert_eq!(step(&mut request, [1.0, 1.0]).0, [101.0, 1.0]);
+    request.reset_states().unwrap();
+    assert_eq!(step(&mut request, [0.0, 0.0]), (vec![10.0; 2], vec![0.0; 2]));
+}
+
+#[test]
+fn an_export_with_wrong_variables_is_refused() {
+    let core = samples::engine::core();
+    let good = exported(&core.compile_model(&model(), "CPU", &Config::new()).unwrap());
+    let import = |bytes: Vec<u8>| core.import_model(bytes.into(), "CPU", &Config::new());
+    let format = *b"TERRSTA\x01";
+    let bundle = Bundle::read(&format, &good.clone().into()).unwrap();
+    let with_head = |head: &str| {
+        let mut bytes = Vec::new();
+        let mut new = BundleWriter::new(format, &mut bytes).unwrap();
+        for part in &bundle.parts {
+            new.begin().unwrap();
+            new.write_all(&part.bytes).unwrap();
+        }
+        new.finish(head).unwrap();
+        import(bytes)
+    };
+    runs_on(&with_head(&bundle.head).unwrap());
+    let head: serde_json::Value = serde_json::from_str(&bundle.head).unwrap();
+    for (place, value, wanted) in [
+        ("", serde_json::json!([]), "0 of them have 2 first values"),
+        ("", serde_json::json!({}), "there is no list"),
+        ("/0/shape", serde_json::json!([1, 1u64 << 62]), "number 0 is not what it should be"),
+        ("/0/type", "f32[1,3]".into(), "its first value f32[1, 2]"),
+        ("/0/type", "i32[1,2]".into(), "`sum` is i32[1,2], its port on the device f32[1,2]"),
+        ("/1/name", "sum".into(), "two of them are called `sum`"),
+    ] {
+        let mut head = head.clone();
+        *head.pointer_mut(place).unwrap() = value;
+        let error = with_head(&head.to_string()).err().expect(wanted).to_string();
+        assert!(error.contains(wanted), "{place}: {error}");
+    }
+    for at in 0..good.len() {
+        let (mut damaged, cut) = (good.clone(), good[..at].to_vec());
+        assert!(import(cut).is_err(), "{at} bytes");
+        damaged[at] ^= 2;
+        // What is let through are bytes that nobody needs.
+        import(damaged).iter().for_each(runs_on);
     }
 }
 
@@ -106,7 +166,6 @@ fn what_is_wrong_with_state_is_told() {
     assert_eq!(message, "the variable `other`: the model has no such variable; it has sum, all");
     let wrong = Tensor::from_slice(&[1], &[1.0f32]).unwrap();
     assert!(matches!(request.set_state("sum", &wrong), Err(Error::State { .. })));
-    assert!(compiled.export(&mut Vec::new()).is_err());
 
     let assigned_twice = {
         let mut model = model();
