@@ -15,7 +15,7 @@ use crate::{
     pool::Pool,
     weights::Weights,
 };
-use ir::{ElementType, NodeId, Op, op::Window};
+use ir::{ElementType, Model, NodeId, Op, op::Window};
 
 /// The geometry with padding that the convolution has taken over or, with `more`, would.
 fn geometry(builder: &Builder, id: NodeId, more: Option<&Padding>) -> Option<ConvShape> {
@@ -85,8 +85,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let weights = weights.scaled(fused.scale, row);
     let data = fuse::taken_padding(builder, node).map_or(node.inputs()[0], |padding| padding.data);
     let image = builder.fusions.image(id).cloned();
-    let bytes =
-        image.as_ref().is_some_and(|image| builder.model.ty(image.port).element_type == ElementType::U8);
+    let bytes = image.as_ref().is_some_and(|image| image.is_bytes(builder.model));
     let mut inputs = vec![match &image {
         Some(image) => builder.plain(id, image.port),
         None => builder.blocked(id, data),
@@ -128,6 +127,19 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     Some(())
 }
 
+impl Image {
+    /// True if its elements are u8.
+    pub(crate) fn is_bytes(&self, model: &Model) -> bool {
+        model.ty(self.port).element_type == ElementType::U8
+    }
+
+    /// A convolution on it.
+    pub(crate) fn conv(&self, isa: Isa, shape: ConvShape, weights: &Weights, post: PostOps) -> ImageConv {
+        let layout = if self.channels_last { ImageLayout::Nhwc } else { ImageLayout::Nchw };
+        ImageConv::new(isa, shape, layout, &self.scale, weights, post)
+    }
+}
+
 /// A kernel's name and the kernel.
 type Runner = (&'static str, Box<dyn Fn(&mut Pool, &Io, BlockedMut, Addend) + Send + Sync>);
 
@@ -139,8 +151,7 @@ fn on_image(
     weights: &Weights,
     post: PostOps,
 ) -> Runner {
-    let layout = if image.channels_last { ImageLayout::Nhwc } else { ImageLayout::Nchw };
-    let conv = ImageConv::new(isa, shape, layout, &image.scale, weights, post);
+    let conv = image.conv(isa, shape, weights, post);
     let name = conv.name();
     let run = move |pool: &mut Pool, io: &Io, dst: BlockedMut, addend: Addend| {
         let src = if bytes { Pixels::U8(io.input(0)) } else { Pixels::F32(io.input(0)) };

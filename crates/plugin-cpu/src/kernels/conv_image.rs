@@ -294,19 +294,14 @@ impl ImageConv {
         let shape = &self.shape;
         let b = self.isa.block();
         let [oh, ow] = shape.output;
-        let len = match src {
-            Pixels::U8(data) => data.len(),
-            Pixels::F32(data) => data.len(),
-        };
-        assert_eq!(len, shape.batch * shape.in_channels * shape.input[0] * shape.input[1], "{shape:?}");
+        self.check(src);
         let dst_image = shape.out_channels.next_multiple_of(b) * oh * ow;
         assert!(dst.data.len() >= (shape.batch - 1) * dst.batch_stride + dst_image);
         let out = Shards::new(dst.data);
         let target = Target::new(&self.post, addend, dst_image, shape.batch);
-        let span = (shape.kernel[0] - 1) * shape.dilation[0] + 1;
+        let span = self.span();
         pool.run(&|index, count| {
-            STRIP.with_borrow_mut(|strip| {
-                strip.resize(strip.len().max(((ROWS - 1) * shape.stride[0] + span) * self.row), 0.0);
+            self.with_strip(|strip| {
                 let mine = part(shape.batch * oh, index, count);
                 let mut at = mine.start;
                 while at < mine.end {
@@ -322,7 +317,7 @@ impl ImageConv {
                             let dst = out.get().wrapping_add(image * dst.batch_stride + place);
                             // SAFETY: row `y` of these blocks of the image, within the output as the shape says,
                             // and this thread's own.
-                            unsafe { self.row(&target, o, strip, image, y, place, dst) };
+                            unsafe { self.row(&target, o, strip, [image, y, place], dst, oh * ow * b) };
                         }
                     }
                 }
@@ -330,23 +325,90 @@ impl ImageConv {
         });
     }
 
+    /// # Panics
+    /// If the source is not as long as the shape says.
+    pub(super) fn check(&self, src: Pixels) {
+        let len = match src {
+            Pixels::U8(data) => data.len(),
+            Pixels::F32(data) => data.len(),
+        };
+        let shape = &self.shape;
+        assert_eq!(len, shape.batch * shape.in_channels * shape.input[0] * shape.input[1], "{shape:?}");
+    }
+
+    /// Rows of the strip that a row of output depends on.
+    fn span(&self) -> usize {
+        (self.shape.kernel[0] - 1) * self.shape.dilation[0] + 1
+    }
+
+    /// Works on the thread's strip.
+    fn with_strip(&self, work: impl FnOnce(&mut [f32])) {
+        STRIP.with_borrow_mut(|strip| {
+            let len = ((ROWS - 1) * self.shape.stride[0] + self.span()) * self.row;
+            strip.resize(strip.len().max(len), 0.0);
+            work(strip);
+        });
+    }
+
+    /// The geometry.
+    pub(super) fn shape(&self) -> &ConvShape {
+        &self.shape
+    }
+
+    /// Elements of the packed weights.
+    pub(super) fn weights(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Rows of an image's output for the blocks of a tile (see [`out_tiles`], of at most 2), where nothing is added.
+    ///
+    /// # Safety
+    /// The rows of each block can be written at `dst`, `dst_block` elements apart, and nobody else uses them.
+    pub(super) unsafe fn rows(
+        &self,
+        src: Pixels,
+        image: usize,
+        tile: usize,
+        mut rows: Range<usize>,
+        mut dst: *mut f32,
+        dst_block: usize,
+    ) {
+        let (shape, o) = (&self.shape, &self.outs[tile]);
+        let target = Target::new(&self.post, Addend::None, 0, shape.batch);
+        let line = shape.output[1] * self.isa.block();
+        self.with_strip(|strip| {
+            while !rows.is_empty() {
+                let first = rows.start;
+                let some = ROWS.min(rows.len());
+                let stride = shape.stride[0];
+                self.unpack(src, image, first * stride, (some - 1) * stride + self.span(), strip);
+                for y in first..first + some {
+                    let strip = &strip[(y - first) * stride * self.row..][..self.span() * self.row];
+                    // SAFETY: the caller's.
+                    unsafe { self.row(&target, o, strip, [image, y, 0], dst, dst_block) };
+                    dst = dst.wrapping_add(line);
+                }
+                rows.start += some;
+            }
+        });
+    }
+
     /// Row `y` of the blocks `o`, which stands at `place` of its image.
     ///
     /// # Safety
-    /// The row can be written at `dst`, and nobody else uses it.
+    /// The row of each block can be written at `dst`, `dst_block` elements apart, and nobody else uses it.
     unsafe fn row(
         &self,
         target: &Target,
         o: &Out,
         strip: &[f32],
-        image: usize,
-        y: usize,
-        place: usize,
+        [image, y, place]: [usize; 3],
         dst: *mut f32,
+        dst_block: usize,
     ) {
         let shape = &self.shape;
         let b = self.isa.block();
-        let [oh, ow] = shape.output;
+        let ow = shape.output[1];
         let addend = target.addend(image, place, dst);
         let bounds = target.bounds();
         // The kernel overwrites what the output holds, so that goes first into the sum or comes after it.
@@ -363,7 +425,7 @@ impl ImageConv {
             dst,
             addend: addend.unwrap_or(std::ptr::null()),
             bias: self.bias[o.block * b..].as_ptr(),
-            dst_block: oh * ow * b,
+            dst_block,
             width: ow,
             step: shape.stride[1] * shape.in_channels,
             taps: taps(shape, 0, y),
