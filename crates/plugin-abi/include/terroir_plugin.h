@@ -723,6 +723,61 @@ typedef struct TerroirProfileRow {
 typedef void (*TerroirProfileVisitor)(void *user, const struct TerroirProfileRow *row);
 
 /**
+ * Told every property; `mutable_` is 1 when it can be set.
+ */
+typedef void (*TerroirPropertyVisitor)(void *user,
+                                       struct TerroirStr key,
+                                       struct TerroirStr value,
+                                       int32_t mutable_);
+
+/**
+ * The functions of a remote tensor. Any of them may be called from several threads at once, `release` last and once.
+ * They wait for nobody: while an inference uses the memory, what would be in its way answers `TERROIR_STATUS_REQUEST_BUSY`.
+ */
+typedef struct TerroirRemoteFunctions {
+  /**
+   * The size of this struct.
+   */
+  size_t size;
+  /**
+   * Required. Ends the tensor. A request where it is set keeps the memory by itself until it gets another one.
+   */
+  void (*release)(void *object);
+  /**
+   * Required. Where it lies, such as `FPGA.0`; it lives as long as the tensor.
+   */
+  struct TerroirStr (*device)(void *object);
+  /**
+   * Required. Copies the elements to a dense tensor of the host, of the port's type and shape.
+   */
+  int32_t (*copy_to)(void *object, const struct TerroirTensor *tensor, struct TerroirMessage *message);
+  /**
+   * Required. Copies the elements from a dense tensor of the host, of the port's type and shape.
+   */
+  int32_t (*copy_from)(void *object, const struct TerroirTensor *tensor, struct TerroirMessage *message);
+  /**
+   * Tells what there is to know of the memory, such as size and layout. Null: nothing.
+   */
+  int32_t (*properties)(void *object, TerroirPropertyVisitor visit, void *user, struct TerroirMessage *message);
+} TerroirRemoteFunctions;
+
+/**
+ * A tensor in a device's own memory, made for a port of fixed shape: type and shape are that port's. It belongs to the
+ * engine, which releases it before the compiled model that made it. By the address of the functions a device tells its
+ * own tensors from those of others.
+ */
+typedef struct TerroirRemote {
+  /**
+   * What its functions take first.
+   */
+  void *object;
+  /**
+   * The functions; they live as long as the library.
+   */
+  const struct TerroirRemoteFunctions *functions;
+} TerroirRemote;
+
+/**
  * The functions of a request. The engine calls one at a time, from any thread; `cancel` alone may come while
  * another runs. While an inference runs the engine calls nothing but `cancel`, and nobody else touches the tensors;
  * between inferences the request must not touch them. Tensors of different ports never overlap.
@@ -772,6 +827,16 @@ typedef struct TerroirRequestFunctions {
    * What the layers did in the last inference, in the order in which they ran. Null: nothing is known.
    */
   int32_t (*profile)(void *object, TerroirProfileVisitor visit, void *user, struct TerroirMessage *message);
+  /**
+   * From the next inference on the request reads from, or writes to, memory of the device, until another tensor is set.
+   * Tensors that are not the device's, or do not fit the port, answer `TERROIR_STATUS_PARAMETER_MISMATCH`. Meanwhile the port has
+   * no `tensor`: `TERROIR_STATUS_NOT_IMPLEMENTED`. Null: not offered.
+   */
+  int32_t (*set_remote)(void *object,
+                        int32_t side,
+                        size_t index,
+                        struct TerroirRemote remote,
+                        struct TerroirMessage *message);
 } TerroirRequestFunctions;
 
 /**
@@ -794,16 +859,8 @@ typedef struct TerroirRequest {
 typedef int32_t (*TerroirWriter)(void *user, const uint8_t *data, size_t len);
 
 /**
- * Told every property; `mutable_` is 1 when it can be set.
- */
-typedef void (*TerroirPropertyVisitor)(void *user,
-                                       struct TerroirStr key,
-                                       struct TerroirStr value,
-                                       int32_t mutable_);
-
-/**
  * The functions of a compiled model. Any of them may be called from several threads at once, `release` last and
- * once: after every request has been released.
+ * once: after every request and remote tensor has been released.
  */
 typedef struct TerroirCompiledFunctions {
   /**
@@ -842,6 +899,15 @@ typedef struct TerroirCompiledFunctions {
    * Tells all properties. Null: there is no list.
    */
   int32_t (*properties)(void *object, TerroirPropertyVisitor visit, void *user, struct TerroirMessage *message);
+  /**
+   * Memory of the device for a port of fixed shape, zeroed, in the form in which the device has that port. Null: the
+   * device works in the host's memory.
+   */
+  int32_t (*create_remote)(void *object,
+                           int32_t side,
+                           size_t index,
+                           struct TerroirRemote *remote,
+                           struct TerroirMessage *message);
 } TerroirCompiledFunctions;
 
 /**

@@ -112,7 +112,7 @@ macro_rules! tables {
     )*};
 }
 
-tables!(DeviceFunctions, CompiledFunctions, RequestFunctions, HostFunctions);
+tables!(DeviceFunctions, CompiledFunctions, RequestFunctions, RemoteFunctions, HostFunctions);
 
 /// An object of the other side, released when dropped.
 pub(crate) struct Object<F: Table> {
@@ -120,6 +120,8 @@ pub(crate) struct Object<F: Table> {
     pub(crate) object: *mut c_void,
     /// A checked copy of the functions.
     pub(crate) functions: F,
+    /// Where the other side has them: never read again.
+    pub(crate) table: *const F,
 }
 
 // SAFETY: the contract allows calls from any thread; for requests, whose functions may not be called at the same
@@ -135,7 +137,7 @@ impl<F: Table> Object<F> {
     /// Both pointers are null, or as the contract has them; the object belongs to the caller.
     pub(crate) unsafe fn adopt(object: *mut c_void, functions: *const F) -> Result<Self, Fault> {
         // SAFETY: the caller's promise.
-        Ok(Self { object, functions: unsafe { take(functions)? } })
+        Ok(Self { object, functions: unsafe { take(functions)? }, table: functions })
     }
 }
 

@@ -122,6 +122,7 @@ grows! {
     DeviceFunctions "TerroirDeviceFunctions" 9 [release, name, description, query, compile],
     CompiledFunctions "TerroirCompiledFunctions" 7 [release, ports, create_request],
     RequestFunctions "TerroirRequestFunctions" 8 [release, set_tensor, tensor, infer],
+    RemoteFunctions "TerroirRemoteFunctions" 6 [release, device, copy_to, copy_from],
     ExtensionLibrary "TerroirExtensionLibrary" 3 [],
     ExtensionFunctions "TerroirExtensionFunctions" 7 [type_name, infer, evaluate],
     HostFunctions "TerroirHostFunctions" 6 [retain, release, device, log, settings],

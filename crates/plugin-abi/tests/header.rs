@@ -52,7 +52,7 @@ fn generated() -> String {
         ..Config::default()
     };
     let mut builder = Builder::new().with_config(config);
-    for file in ["mod", "message", "model", "request", "device", "extension"] {
+    for file in ["mod", "message", "model", "remote", "request", "device", "extension"] {
         builder = builder.with_src(root.join(format!("src/c/{file}.rs")));
     }
     let mut text = Vec::new();

@@ -104,17 +104,6 @@ impl CardTensor {
     pub(crate) fn writing(&self) -> DeviceResult<Writing> {
         self.memory.try_write_arc().ok_or_else(busy)
     }
-
-    fn check(&self, tensor: &HostTensor) -> DeviceResult<()> {
-        if (tensor.element_type(), tensor.shape()) == (self.element_type(), self.shape()) {
-            return Ok(());
-        }
-        Err(DeviceError::Tensor {
-            port: "the remote tensor".to_owned(),
-            expected: format!("{}{:?}", self.element_type(), self.shape()),
-            found: format!("{tensor:?}"),
-        })
-    }
 }
 
 /// How the words of a feature map lie.

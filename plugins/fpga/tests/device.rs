@@ -6,8 +6,8 @@ use plugin_fpga::{
     bitstreams::named,
     board::{BoardId, Boards},
 };
-use runtime::{Config, Core, HostTensor};
-use std::{env, env::consts, process::Command, sync::Arc};
+use runtime::{Config, Core, DeviceError, Error, HostTensor, RemoteTensor};
+use std::{env, env::consts, process::Command, sync::Arc, time::Duration};
 
 /// Two convolutions with an addition and a pooling between.
 fn network() -> Model {
@@ -46,6 +46,46 @@ fn answer(core: &Core) -> (usize, Tensor) {
     (taken, request.output(0).unwrap().to_tensor().unwrap())
 }
 
+/// The answer by remote tensors, what they say of themselves and of misuse, and the times of rows 1, 2, 4, 5 and 6.
+fn remote_answer(core: &Core) -> (Tensor, Vec<String>, Vec<Duration>, Arc<dyn RemoteTensor>) {
+    let config = Config::from([("PERF_COUNT".to_owned(), "YES".to_owned())]);
+    let compiled = core.compile_model(&network(), "FPGA", &config).unwrap();
+    let x: Vec<f32> = (0..5 * 81).map(|i| (i % 29) as f32 / 7.0 - 2.0).collect();
+    // A region of a wider image: elements with gaps cross, too.
+    let wide = HostTensor::zeros(ElementType::F32, &[1, 5, 9, 12]).unwrap();
+    let input = wide.region(&[0..1, 0..5, 0..9, 2..11]).unwrap();
+    input.copy_from(&x.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    let (image, sum) =
+        (compiled.create_remote_tensor("x").unwrap(), compiled.create_remote_tensor("sum").unwrap());
+    image.copy_from(&input).unwrap();
+    let mut request = compiled.create_infer_request().unwrap();
+    request.set_remote_tensor("x", image.clone()).unwrap();
+    request.set_remote_tensor("sum", sum.clone()).unwrap();
+    request.infer().unwrap();
+    let rows = request.profile();
+    let times = [0, 1, 3, 4, 5].map(|row| rows[row].real_time).to_vec();
+    let wide = HostTensor::zeros(ElementType::F32, &[1, 24, 9, 10]).unwrap();
+    let answer = wide.region(&[0..1, 0..24, 0..9, 1..10]).unwrap();
+    sum.copy_to(&answer).unwrap();
+    let mut said = vec![format!("{} {}{:?}", sum.device(), sum.element_type(), sum.shape())];
+    said.extend(sum.properties().into_iter().map(|property| format!("{property:?}")));
+    said.push(format!("{:?}", request.output(0).unwrap_err()));
+    said.push(format!("{:?}", request.set_remote_tensor("x", sum.clone()).unwrap_err()));
+    said.push(format!("{:?}", image.copy_from(&answer).unwrap_err()));
+    // The host's memory again, and the request keeps what it was given.
+    request.set_input(0, HostTensor::from_vec(&[1, 5, 9, 9], x).unwrap()).unwrap();
+    let second = compiled.create_remote_tensor("sum").unwrap();
+    request.set_remote_tensor("sum", second).unwrap();
+    request.start_async().unwrap();
+    request.wait().unwrap();
+    request.set_output(0, HostTensor::zeros(ElementType::F32, &[1, 24, 9, 9]).unwrap()).unwrap();
+    request.infer().unwrap();
+    let by_host = request.output(0).unwrap().to_tensor().unwrap();
+    drop((request, compiled));
+    assert_eq!(answer.to_tensor().unwrap(), by_host);
+    (by_host, said, times, image)
+}
+
 const STATE: &str = "TERROIR_FPGA_STATE";
 
 /// A library knows its boards by the environment alone, so this test starts itself with one.
@@ -80,5 +120,17 @@ fn linked_in_and_loaded_it_gives_the_same_bits() {
     let (expected, found) = (answer(&linked), answer(&loaded));
     assert!(expected.1.to_f64s().iter().any(|value| *value != 0.0));
     assert_eq!(expected, found);
+
+    let (by_linked, by_loaded) = (remote_answer(&linked), remote_answer(&loaded));
+    assert_eq!(by_linked.0, expected.1);
+    assert_eq!((&by_linked.0, &by_linked.1), (&by_loaded.0, &by_loaded.1));
+    assert_eq!((&by_linked.2, &by_loaded.2), (&vec![Duration::ZERO; 5], &vec![Duration::ZERO; 5]));
+    // Neither takes the other's.
+    for (core, tensor) in [(&linked, by_loaded.3), (&loaded, by_linked.3)] {
+        let compiled = core.compile_model(&network(), "FPGA", &Config::new()).unwrap();
+        let mut request = compiled.create_infer_request().unwrap();
+        let refused = request.set_remote_tensor("x", tensor).unwrap_err();
+        assert!(matches!(refused, Error::Device(DeviceError::Tensor { .. })), "{refused:?}");
+    }
     println!("the bits are the same");
 }

@@ -29,6 +29,18 @@ pub trait RemoteTensor: Any + Send + Sync {
         Vec::new()
     }
 
+    /// Checks that a tensor of the host has the type and shape of this one.
+    fn check(&self, tensor: &HostTensor) -> DeviceResult<()> {
+        if (tensor.element_type(), tensor.shape()) == (self.element_type(), self.shape()) {
+            return Ok(());
+        }
+        Err(DeviceError::Tensor {
+            port: "the remote tensor".to_owned(),
+            expected: format!("{}{:?}", self.element_type(), self.shape()),
+            found: format!("{tensor:?}"),
+        })
+    }
+
     /// Copies the elements to the host: to a tensor of the same type and shape.
     fn copy_to(&self, tensor: &HostTensor) -> DeviceResult<()>;
 

@@ -1,6 +1,6 @@
 //! The plugin's entry, devices, compiled models, and the engine as they see it.
 
-use super::{Bytes, ExtensionVisitor, Message, Model, Request, Settings, Str};
+use super::{Bytes, ExtensionVisitor, Message, Model, Remote, Request, Settings, Str};
 use std::{ffi::c_void, mem::offset_of};
 
 /// The name of the one function that a plugin exports.
@@ -166,7 +166,7 @@ pub struct Compiled {
 }
 
 /// The functions of a compiled model. Any of them may be called from several threads at once, `release` last and
-/// once: after every request has been released.
+/// once: after every request and remote tensor has been released.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CompiledFunctions {
@@ -213,6 +213,17 @@ pub struct CompiledFunctions {
             object: *mut c_void,
             visit: PropertyVisitor,
             user: *mut c_void,
+            message: *mut Message,
+        ) -> i32,
+    >,
+    /// Memory of the device for a port of fixed shape, zeroed, in the form in which the device has that port. Null: the
+    /// device works in the host's memory.
+    pub create_remote: Option<
+        unsafe extern "C" fn(
+            object: *mut c_void,
+            side: i32,
+            index: usize,
+            remote: *mut Remote,
             message: *mut Message,
         ) -> i32,
     >,
@@ -291,7 +302,8 @@ const _: () = {
     assert!(size_of::<Dimension>() == 16);
     assert!(offset_of!(Port, element_type) == 5 * word);
     assert!(offset_of!(Port, dimensions) == 5 * word + 8);
-    assert!(size_of::<CompiledFunctions>() == 7 * word);
+    assert!(offset_of!(CompiledFunctions, create_remote) == 7 * word);
+    assert!(size_of::<CompiledFunctions>() == 8 * word);
     assert!(offset_of!(HostFunctions, extensions) == 6 * word);
     assert!(size_of::<HostFunctions>() == 7 * word);
 };

@@ -10,12 +10,14 @@ mod device;
 mod extension;
 mod message;
 mod model;
+mod remote;
 mod request;
 
 pub use device::*;
 pub use extension::*;
 pub use message::*;
 pub use model::*;
+pub use remote::*;
 pub use request::*;
 
 /// The version of this interface. It changes only when older plugins can no longer be used; what is appended to the

@@ -1,6 +1,6 @@
 //! Requests and their tensors.
 
-use super::{Message, Str};
+use super::{Message, Remote, Str};
 use std::{ffi::c_void, mem::offset_of};
 
 /// Not known before the model runs.
@@ -176,6 +176,18 @@ pub struct RequestFunctions {
             message: *mut Message,
         ) -> i32,
     >,
+    /// From the next inference on the request reads from, or writes to, memory of the device, until another tensor is set.
+    /// Tensors that are not the device's, or do not fit the port, answer `STATUS_PARAMETER_MISMATCH`. Meanwhile the port has
+    /// no `tensor`: `STATUS_NOT_IMPLEMENTED`. Null: not offered.
+    pub set_remote: Option<
+        unsafe extern "C" fn(
+            object: *mut c_void,
+            side: i32,
+            index: usize,
+            remote: Remote,
+            message: *mut Message,
+        ) -> i32,
+    >,
 }
 
 const _: () = {
@@ -186,6 +198,7 @@ const _: () = {
     assert!(offset_of!(Tensor, owner) == 7 * word);
     assert!(size_of::<Tensor>() == 10 * word);
     assert!(offset_of!(RequestFunctions, infer) == 4 * word);
-    assert!(size_of::<RequestFunctions>() == 8 * word);
+    assert!(offset_of!(RequestFunctions, set_remote) == 8 * word);
+    assert!(size_of::<RequestFunctions>() == 9 * word);
     assert!(size_of::<Request>() == 2 * word);
 };

@@ -1,6 +1,6 @@
 //! A compiled model as a table of functions.
 
-use super::{HERE, give_object, object, raw, release, request, there};
+use super::{HERE, give_object, object, port_index, raw, release, remote, request, there};
 use crate::{
     c,
     raw::{Fault, text},
@@ -32,6 +32,7 @@ static FUNCTIONS: c::CompiledFunctions = c::CompiledFunctions {
     property: Some(property),
     export_to: Some(export_to),
     properties: Some(properties),
+    create_remote: Some(create_remote),
 };
 
 unsafe extern "C" fn ports(
@@ -118,6 +119,24 @@ unsafe extern "C" fn property(
             let found = object::<Exported>(this)?.property(key)?;
             there(sink, "the sink of a property")?(user, found.as_str().into());
             Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn create_remote(
+    this: *mut c_void,
+    side: i32,
+    index: usize,
+    to: *mut c::Remote,
+    message: *mut c::Message,
+) -> i32 {
+    // SAFETY: the object is one of `export`'s, the rest is as the contract has it.
+    unsafe {
+        answer(message, || {
+            give_object(to, "the remote tensor", || {
+                let port = port_index(side, index)?;
+                Ok(remote::export(object::<Exported>(this)?.create_remote(port)?))
+            })
         })
     }
 }

@@ -136,7 +136,7 @@ pub(super) unsafe fn receive(host: *const c::Host) -> DeviceResult<Arc<dyn Host>
         if let Some(retain) = functions.retain {
             retain(host.object);
         }
-        Ok(Arc::new(ForeignHost(Object { object: host.object, functions })))
+        Ok(Arc::new(ForeignHost(Object { object: host.object, functions, table: host.functions })))
     }
 }
 

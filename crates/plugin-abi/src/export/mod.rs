@@ -4,14 +4,16 @@ mod compiled;
 mod device;
 mod extension;
 mod host;
+mod remote;
 mod request;
 
 use crate::{
     c,
-    raw::Fault,
+    raw::{Fault, take},
     status::{answer, fault},
+    tensor,
 };
-use ir::device::{Device, DeviceResult, PortIndex};
+use ir::device::{Device, DeviceResult, HostTensor, PortIndex};
 use std::{ffi::c_void, sync::Arc};
 
 pub(crate) use compiled::PortView;
@@ -111,6 +113,22 @@ fn raw<T>(value: T) -> *mut c_void {
 /// A function of the other side that must be there.
 fn there<F>(function: Option<F>, what: &'static str) -> DeviceResult<F> {
     function.ok_or_else(|| fault(HERE)(Fault::Null { what }))
+}
+
+/// A tensor that the other side gives, retained.
+///
+/// # Safety
+/// `view` is null, or as the contract has it.
+unsafe fn given_tensor(view: *const c::Tensor) -> DeviceResult<HostTensor> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let view = take(view).map_err(fault(HERE))?;
+        let retain = there(view.retain, "`retain` of a tensor")?;
+        there(view.release, "`release` of a tensor")?;
+        retain(view.owner);
+        let kept = tensor::keeper(&view, Arc::new(()));
+        tensor::receive(&view, kept, HERE)
+    }
 }
 
 /// The port of a side and a number.

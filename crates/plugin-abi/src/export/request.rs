@@ -1,9 +1,9 @@
 //! A request as a table of functions.
 
-use super::{HERE, object, port_index, raw, release, there};
+use super::{HERE, given_tensor, object, port_index, raw, release, remote, there};
 use crate::{
     c,
-    raw::{give, take},
+    raw::give,
     status::{Told, answer, caught, fault},
     tensor,
 };
@@ -11,7 +11,7 @@ use ir::device::{DeviceError, DeviceResult, InferRequest, LayerStatus, PortIndex
 use std::{
     ffi::c_void,
     ptr,
-    sync::{Arc, Mutex, MutexGuard, TryLockError},
+    sync::{Mutex, MutexGuard, TryLockError},
     time::UNIX_EPOCH,
 };
 
@@ -32,6 +32,7 @@ static FUNCTIONS: c::RequestFunctions = c::RequestFunctions {
     start: Some(start),
     cancel: Some(cancel),
     profile: Some(profile),
+    set_remote: Some(set_remote),
 };
 
 /// The request, for one call.
@@ -57,14 +58,24 @@ unsafe extern "C" fn set_tensor(
     // SAFETY: the object is one of `export`'s, the rest is as the contract has it.
     unsafe {
         answer(message, || {
-            let port = port_index(side, index)?;
-            let view = take(view).map_err(fault(HERE))?;
-            let retain = there(view.retain, "`retain` of a tensor")?;
-            there(view.release, "`release` of a tensor")?;
-            retain(view.owner);
-            let kept = tensor::keeper(&view, Arc::new(()));
-            let tensor = tensor::receive(&view, kept, HERE)?;
+            let (port, tensor) = (port_index(side, index)?, given_tensor(view)?);
             request(this)?.set_tensor(port, tensor)
+        })
+    }
+}
+
+unsafe extern "C" fn set_remote(
+    this: *mut c_void,
+    side: i32,
+    index: usize,
+    tensor: c::Remote,
+    message: *mut c::Message,
+) -> i32 {
+    // SAFETY: the object is one of `export`'s, the rest is as the contract has it.
+    unsafe {
+        answer(message, || {
+            let (port, tensor) = (port_index(side, index)?, remote::own(tensor)?);
+            request(this)?.set_remote(port, tensor)
         })
     }
 }

@@ -1,12 +1,14 @@
 //! A compiled model of the other side.
 
-use super::{asked_properties, asked_text, ports, request};
+use super::{asked_properties, asked_text, ports, remote::Remote, request};
 use crate::{
     c,
     owner::Object,
     status::{Gather, ask, fault},
 };
-use ir::device::{CompiledModel, DeviceError, DeviceResult, InferRequest, PortInfo, Property};
+use ir::device::{
+    CompiledModel, DeviceError, DeviceResult, InferRequest, PortIndex, PortInfo, Property, RemoteTensor,
+};
 use std::{ffi::c_void, io::Write, ptr, sync::Arc};
 
 /// A compiled model of the other side; its requests keep it.
@@ -84,6 +86,32 @@ impl CompiledModel for Imported {
         };
         let handle = request::Handle::new(object, self.handle.clone(), self.device.clone());
         Ok(Box::new(request::Request::new(handle, &self.inputs, &self.outputs)))
+    }
+
+    fn create_remote(&self, port: PortIndex) -> DeviceResult<Arc<dyn RemoteTensor>> {
+        let Some(create) = self.handle.functions.create_remote else {
+            return Err(DeviceError::no_remote_tensors(&*self.device));
+        };
+        let (info, (side, index)) = match port {
+            PortIndex::Input(i) => (self.inputs.get(i), (c::SIDE_INPUT, i)),
+            PortIndex::Output(i) => (self.outputs.get(i), (c::SIDE_OUTPUT, i)),
+        };
+        let info = info.ok_or_else(|| {
+            let message = format!("there is no {port:?}");
+            DeviceError::Failed { device: self.device.to_string(), message }
+        })?;
+        let Some(shape) = info.ty.shape.sizes() else {
+            let what = format!("a remote tensor for `{}`, whose shape is dynamic", info.name());
+            return Err(self.not_offered(what));
+        };
+        let mut made = c::Remote { object: ptr::null_mut(), functions: ptr::null() };
+        // SAFETY: the object lives; the call makes an object that is ours.
+        let object = unsafe {
+            ask(&self.device, |message| create(self.handle.object, side, index, &raw mut made, message))?;
+            Object::adopt(made.object, made.functions).map_err(fault(&self.device))?
+        };
+        let remote = Remote::adopt(object, self.handle.clone(), info, shape);
+        Ok(Arc::new(remote.map_err(fault(&self.device))?))
     }
 
     fn export(&self, to: &mut dyn Write) -> DeviceResult<()> {

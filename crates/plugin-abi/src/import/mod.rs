@@ -4,6 +4,7 @@ mod compiled;
 mod device;
 mod extension;
 mod ports;
+mod remote;
 mod request;
 mod running;
 

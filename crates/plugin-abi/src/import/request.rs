@@ -1,6 +1,6 @@
 //! A request of the other side.
 
-use super::compiled;
+use super::{compiled, remote};
 use crate::{
     c,
     import::running::{self, Flight},
@@ -11,7 +11,7 @@ use crate::{
 };
 use ir::device::{
     Completion, DeviceError, DeviceResult, HostTensor, InferRequest, LayerStatus, PortIndex, PortInfo,
-    ProfileRow, Span,
+    ProfileRow, RemoteTensor, Span,
 };
 use std::{
     ffi::c_void,
@@ -235,6 +235,23 @@ impl InferRequest for Request {
             own.map_err(|e| DeviceError::Failed { device: device.to_string(), message: e.to_string() })?;
         let data = self.handle.send(port, &own)?;
         (slot.tensor, slot.data, slot.staged) = (Some(given), data, Some(own));
+        Ok(())
+    }
+
+    fn set_remote(&mut self, port: PortIndex, given: Arc<dyn RemoteTensor>) -> DeviceResult<()> {
+        let mut slots = self.idle()?;
+        let device = &self.handle.device;
+        let slot = slots.get(port, device)?;
+        let Some(call) = self.handle.object.functions.set_remote else {
+            return Err(DeviceError::no_remote_tensors(&**device));
+        };
+        let (remote, (side, index)) = (remote::crossed(&given, device, &slot.port)?, numbers(port));
+        // SAFETY: the object lives, and the tensor until the call returns.
+        unsafe {
+            ask(device, |message| call(self.handle.object.object, side, index, remote, message))?;
+        }
+        // Only the other side knows of it now: nothing is held for inferences.
+        (slot.tensor, slot.data, slot.staged) = (None, ptr::null(), None);
         Ok(())
     }
 
