@@ -1,27 +1,29 @@
-//! `fpga_bitstreams FOLDER [--opencl]`: writes the named bitstreams, as `cargo xtask bitstreams` does.
+//! Writes the named bitstreams, as `cargo xtask bitstreams` does.
 
+use clap::Parser;
 use plugin_fpga::opencl::OpenCl;
 use std::{
-    ffi::OsString,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
+/// Writes the named bitstreams into a folder. They are for simulated boards.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The folder; it is made if it is not there
+    folder: PathBuf,
+    /// With the binary of their program for this machine's OpenCL device
+    #[arg(long)]
+    opencl: bool,
+}
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    let folder = arguments.next().map(PathBuf::from);
-    let flags: Vec<OsString> = arguments.collect();
-    let (Some(folder), true) = (folder, flags.iter().all(|flag| flag == "--opencl")) else {
-        eprintln!(
-            "fpga_bitstreams FOLDER [--opencl]: writes the named bitstreams into a folder\n\
-             --opencl: with the binary of their program for this machine's OpenCL device"
-        );
-        return ExitCode::FAILURE;
-    };
-    let binary = match flags.is_empty() {
-        true => Ok(None),
-        false => OpenCl::from_source(0).and_then(|device| device.binary()).map(Some),
+    let Arguments { folder, opencl } = Arguments::parse();
+    let binary = match opencl {
+        false => Ok(None),
+        true => OpenCl::from_source(0).and_then(|device| device.binary()).map(Some),
     };
     let binary = match binary {
         Ok(binary) => binary,
