@@ -30,6 +30,8 @@ pub(crate) struct ExpandDepthwise {
     isa: Isa,
     first: First,
     depthwise: Depthwise,
+    /// The tiles of blocks: the first block of each, and how many.
+    outs: Vec<(usize, usize)>,
     /// Rows that a thread holds.
     lines: usize,
 }
@@ -196,7 +198,8 @@ impl ExpandDepthwise {
     fn in_bands(isa: Isa, first: First, depthwise: Part, lines: usize) -> Self {
         assert!(follows(first.shape(), &depthwise.shape) && depthwise.post.sum == Sum::None);
         let depthwise = Depthwise::new(isa, depthwise.shape, &depthwise.weights, depthwise.post);
-        Self { isa, first, depthwise, lines }
+        let outs = out_tiles(first.shape().out_channels.div_ceil(isa.block()), MOST_BLOCKS);
+        Self { isa, first, depthwise, outs, lines }
     }
 
     /// The name of the kernel, for profiles.
@@ -237,8 +240,8 @@ impl ExpandDepthwise {
         let threads = pool.threads().min(scratch.len() / own);
         assert!(threads > 0, "no scratch memory");
         let height = to.output[0];
-        let outs = out_tiles(shape.out_channels.div_ceil(b), MOST_BLOCKS);
-        let split = self.work(outs.len()).split(threads);
+        let outs = &self.outs;
+        let split = self.work().split(threads);
         let (out, memory) = (Shards::new(dst.data), Shards::new(scratch));
         let rows = |index: usize, image: usize, tile: usize, rows: Range<usize>| {
             let blocks = outs[tile];
@@ -263,7 +266,7 @@ impl ExpandDepthwise {
         });
     }
 
-    fn work(&self, outs: usize) -> Work {
+    fn work(&self) -> Work {
         let (shape, to) = (self.first.shape(), &self.depthwise.shape);
         let [height, width] = shape.output;
         // The window's rows that two threads both need.
@@ -274,7 +277,7 @@ impl ExpandDepthwise {
             weights: self.first.weights(),
             places: shape.batch * to.output[0],
             again: shared as f64 / 2.0 / (shape.batch * height) as f64,
-            channels: shape.batch * outs * to.output[0],
+            channels: shape.batch * self.outs.len() * to.output[0],
         }
     }
 
