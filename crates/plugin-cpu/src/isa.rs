@@ -176,6 +176,17 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         #[cfg(not(target_arch = "x86_64"))]
         let _ = p;
     }
+    /// As [`prefetch`](Self::prefetch), to write it: other cores give it up.
+    #[inline(always)]
+    fn prefetch_to_write<T>(self, p: *const T) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a processor without the instruction ignores it; it changes nothing that the program could see.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(p.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = p;
+    }
 
     /// `a * b + c`, rounded once where the instruction set can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;

@@ -1,7 +1,7 @@
 //! Convolution on the blocked layout, weights packed when it is made.
 
 use super::{
-    conv_tile::{AnyStep, Blocks, Column, Fetch, Tile, TileFn, cut, max_pixels, tile},
+    conv_tile::{Ahead, AnyStep, Blocks, Column, Tile, TileFn, cut, max_pixels, tile},
     depthwise::Depthwise,
     post::{PostOps, Sum},
     split::{Split, Work},
@@ -547,7 +547,8 @@ impl Run<'_> {
                 step: g.stride[1] * b,
                 pixels: span.pixels,
                 repeat,
-                fetch: Fetch::next(weights, panel, o.count * b, at.start - start, tiles),
+                weights_ahead: Ahead::panel(weights, panel, o.count * b, at.start - start, tiles),
+                output_ahead: Ahead::none(weights),
                 add_before: false,
                 add_after: false,
                 lo: 0.0,

@@ -60,8 +60,10 @@ pub(super) struct Tile<'a> {
     pub(super) pixels: usize,
     /// Tiles, each beginning where the one before ends.
     pub(super) repeat: usize,
-    /// What is asked for meanwhile.
-    pub(super) fetch: Fetch,
+    /// Weights that are needed later.
+    pub(super) weights_ahead: Ahead,
+    /// Output that is written later.
+    pub(super) output_ahead: Ahead,
     /// Add `addend` before the bounds.
     pub(super) add_before: bool,
     /// Add `addend` after the bounds.
@@ -72,22 +74,27 @@ pub(super) struct Tile<'a> {
     pub(super) hi: f32,
 }
 
-/// What a kernel asks for ahead of time: weights that are needed later. A core can wait for a dozen cache lines at a
-/// time, so weights from memory have to be asked for steadily, not all while the first tile needs them.
+/// Lines that a kernel asks for ahead of time. A core can wait for a dozen cache lines at a time, so what comes from
+/// memory or from another core has to be asked for steadily, not all while the first tile needs it.
 #[derive(Clone, Copy)]
-pub(super) struct Fetch {
-    /// Where it begins; nothing has to be there.
+pub(super) struct Ahead {
+    /// Where they begin; nothing has to be there.
     pub(super) from: *const f32,
     /// Elements that it goes on with each input element.
     pub(super) step: usize,
 }
 
-impl Fetch {
+impl Ahead {
     /// What lies behind a panel of `len` weights at `weights`, as many, while `tiles` tiles are computed, of which
     /// `done` have been.
-    pub(super) fn next(weights: *const f32, len: usize, width: usize, done: usize, tiles: usize) -> Self {
+    pub(super) fn panel(weights: *const f32, len: usize, width: usize, done: usize, tiles: usize) -> Self {
         let step = width.div_ceil(tiles);
         Self { from: weights.wrapping_add(len + done * step * (len / width)), step }
+    }
+
+    /// Nothing but a line that is there already.
+    pub(super) fn none(line: *const f32) -> Self {
+        Self { from: line, step: 0 }
     }
 }
 
@@ -173,7 +180,8 @@ impl<P: Step, const MR: usize, const NB: usize, const ANY: bool> Kernel for Run<
         let t = self.0;
         debug_assert_eq!(t.pixels, MR);
         let (lo, hi) = (s.splat(t.lo), s.splat(t.hi));
-        let mut fetch = t.fetch;
+        let (mut weights_ahead, mut output_ahead) = (t.weights_ahead, t.output_ahead);
+        let whole = !ANY && t.whole_rows;
         for at in 0..t.repeat {
             let mut acc = [[s.splat(0.0); NB]; MR];
             // SAFETY: `Tile` says that the bias, the weights, the taps within `columns` and rows, and the pixels of
@@ -186,47 +194,55 @@ impl<P: Step, const MR: usize, const NB: usize, const ANY: bool> Kernel for Run<
                     }
                 }
                 let mut weights = t.weights;
-                for block in 0..t.blocks {
-                    let depth = if block + 1 == t.blocks { t.last_depth } else { t.depth };
-                    let tap = depth * NB * S::LANES;
-                    let src = t.src.wrapping_add(block * t.src_block + at * P::offset::<S>(MR, t.step));
-                    for ky in t.row_begin..t.row_end {
-                        let row = src.wrapping_add(ky * t.row_stride);
-                        let mut w = weights.add(ky * t.kernel[1] * tap);
-                        if !ANY && t.whole_rows && depth == t.depth {
-                            let a = row.wrapping_offset(t.columns[0].offset);
-                            taps::<S, P, MR, NB>(
-                                s,
-                                &mut acc,
-                                t,
-                                &mut fetch,
-                                a,
-                                w,
-                                depth * t.kernel[1],
-                                0,
-                                MR,
-                            );
-                            continue;
-                        }
-                        for column in t.columns {
-                            let a = row.wrapping_offset(column.offset);
-                            let steps = depth * column.taps;
-                            let (lo, hi) = (column.lo, column.hi);
-                            if lo >= hi {
-                                // In the padding for every pixel.
-                            } else if (lo, hi) == (0, MR) {
-                                taps::<S, P, MR, NB>(s, &mut acc, t, &mut fetch, a, w, steps, 0, MR);
-                            } else if (lo, hi) == (1, MR) {
-                                taps::<S, P, MR, NB>(s, &mut acc, t, &mut fetch, a, w, steps, 1, MR);
-                            } else if !ANY || (lo, hi + 1) == (0, MR) {
-                                taps::<S, P, MR, NB>(s, &mut acc, t, &mut fetch, a, w, steps, 0, MR - 1);
-                            } else {
-                                taps::<S, P, MR, NB>(s, &mut acc, t, &mut fetch, a, w, steps, lo, hi);
-                            }
-                            w = w.add(column.taps * tap);
-                        }
+                let src = t.src.wrapping_add(at * P::offset::<S>(MR, t.step));
+                if whole && t.kernel == [1, 1] {
+                    // As below, with as little as can be between the taps: most networks live here.
+                    let first = src.wrapping_offset(t.columns[0].offset);
+                    for block in 0..t.blocks {
+                        let a = first.wrapping_add(block * t.src_block);
+                        let (depth, next) = match block + 1 == t.blocks {
+                            true => (t.last_depth, first.wrapping_add(P::offset::<S>(MR, t.step))),
+                            false => (S::LANES, a.wrapping_add(t.src_block)),
+                        };
+                        let ahead = (&mut weights_ahead, &mut output_ahead);
+                        points::<S, P, MR, NB>(s, &mut acc, t, ahead, a, weights, depth, next);
+                        weights = weights.add(depth * NB * S::LANES);
                     }
-                    weights = weights.add(t.kernel[0] * t.kernel[1] * tap);
+                } else {
+                    for block in 0..t.blocks {
+                        let depth = if block + 1 == t.blocks { t.last_depth } else { t.depth };
+                        let tap = depth * NB * S::LANES;
+                        let src = src.wrapping_add(block * t.src_block);
+                        let ahead = &mut weights_ahead;
+                        for ky in t.row_begin..t.row_end {
+                            let row = src.wrapping_add(ky * t.row_stride);
+                            let mut w = weights.add(ky * t.kernel[1] * tap);
+                            if whole && depth == t.depth {
+                                let a = row.wrapping_offset(t.columns[0].offset);
+                                let steps = depth * t.kernel[1];
+                                taps::<S, P, MR, NB>(s, &mut acc, t, ahead, a, w, steps, 0, MR);
+                                continue;
+                            }
+                            for column in t.columns {
+                                let a = row.wrapping_offset(column.offset);
+                                let steps = depth * column.taps;
+                                let (lo, hi) = (column.lo, column.hi);
+                                if lo >= hi {
+                                    // In the padding for every pixel.
+                                } else if (lo, hi) == (0, MR) {
+                                    taps::<S, P, MR, NB>(s, &mut acc, t, ahead, a, w, steps, 0, MR);
+                                } else if (lo, hi) == (1, MR) {
+                                    taps::<S, P, MR, NB>(s, &mut acc, t, ahead, a, w, steps, 1, MR);
+                                } else if !ANY || (lo, hi + 1) == (0, MR) {
+                                    taps::<S, P, MR, NB>(s, &mut acc, t, ahead, a, w, steps, 0, MR - 1);
+                                } else {
+                                    taps::<S, P, MR, NB>(s, &mut acc, t, ahead, a, w, steps, lo, hi);
+                                }
+                                w = w.add(column.taps * tap);
+                            }
+                        }
+                        weights = weights.add(t.kernel[0] * t.kernel[1] * tap);
+                    }
                 }
                 // One decision for all pixels: per pixel they would be most of the code.
                 let place = |j: usize, m: usize| j * t.dst_block + (at * MR + m) * S::LANES;
@@ -268,6 +284,48 @@ impl<P: Step, const MR: usize, const NB: usize, const ANY: bool> Kernel for Run<
     }
 }
 
+/// The `depth` input channels of a block, for all pixels, without windows. `next` is the input that comes after: what
+/// another core has written is far away.
+///
+/// # Safety
+/// The input can be read from `a`, and `depth * NB` vectors from `w`.
+#[inline(always)]
+unsafe fn points<S: Simd, P: Step, const MR: usize, const NB: usize>(
+    s: S,
+    acc: &mut [[S::V; NB]; MR],
+    t: &Tile,
+    (weights, output): (&mut Ahead, &mut Ahead),
+    a: *const f32,
+    w: *const f32,
+    depth: usize,
+    next: *const f32,
+) {
+    for i in 0..depth {
+        // SAFETY: `i` is below `depth`.
+        unsafe {
+            let w = w.add(i * NB * S::LANES);
+            let mut b = [s.splat(0.0); NB];
+            for j in 0..NB {
+                b[j] = s.load(w.add(j * S::LANES));
+                // Tiles of two blocks are many: a line with each element is enough.
+                if const { NB > 2 } || j == 0 {
+                    s.prefetch(weights.from.wrapping_add(j * S::LANES));
+                }
+            }
+            s.prefetch_to_write(output.from);
+            s.prefetch(next.wrapping_add(P::offset::<S>(i, t.step)));
+            weights.from = weights.from.wrapping_add(weights.step);
+            output.from = output.from.wrapping_add(output.step);
+            for m in 0..MR {
+                let x = s.splat(*a.wrapping_add(i + P::offset::<S>(m, t.step)));
+                for j in 0..NB {
+                    acc[m][j] = s.mul_add(x, b[j], acc[m][j]);
+                }
+            }
+        }
+    }
+}
+
 /// `steps` input elements, for the pixels from `lo` to `hi`.
 ///
 /// # Safety
@@ -277,7 +335,7 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
     s: S,
     acc: &mut [[S::V; NB]; MR],
     t: &Tile,
-    fetch: &mut Fetch,
+    ahead: &mut Ahead,
     a: *const f32,
     w: *const f32,
     steps: usize,
@@ -291,9 +349,9 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
             let mut b = [s.splat(0.0); NB];
             for j in 0..NB {
                 b[j] = s.load(w.add(j * S::LANES));
-                s.prefetch(fetch.from.wrapping_add(j * S::LANES));
+                s.prefetch(ahead.from.wrapping_add(j * S::LANES));
             }
-            fetch.from = fetch.from.wrapping_add(fetch.step);
+            ahead.from = ahead.from.wrapping_add(ahead.step);
             for m in 0..MR {
                 if lo <= m && m < hi {
                     let x = s.splat(*a.wrapping_add(i + P::offset::<S>(m, t.step)));

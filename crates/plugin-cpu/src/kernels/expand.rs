@@ -8,7 +8,7 @@ use super::{
         pack_bias, packed_for_tiles,
     },
     conv_image::{ImageConv, Pixels},
-    conv_tile::{Blocks, Column, Fetch, Tile, TileFn, cut, tile},
+    conv_tile::{Ahead, Blocks, Column, Tile, TileFn, cut, tile},
     depthwise::{Band, Depthwise},
     post::{PostOps, Sum},
     split::{Split, Work},
@@ -51,6 +51,26 @@ pub(crate) enum Source<'a> {
     Blocked(Blocked<'a>),
     /// The input of a [`First::Image`].
     Image(Pixels<'a>),
+}
+
+/// The output that is written once the rows between are there. Meanwhile the first convolution asks for its lines: the
+/// depthwise one does little with each, and would wait for them.
+#[derive(Clone, Copy)]
+struct Later {
+    /// Where that of the first block begins.
+    first: *const f32,
+    /// From one block to the next, in elements.
+    block: usize,
+    /// Elements of each block.
+    len: usize,
+}
+
+impl Later {
+    /// The lines of a block of `lanes` channels to ask for in `all` steps, of which `done` have been done.
+    fn ahead(&self, lanes: usize, block: usize, done: usize, all: usize) -> Ahead {
+        let step = self.len.div_ceil(all).min(lanes);
+        Ahead { from: self.first.wrapping_add(block * self.block + done * step), step }
+    }
 }
 
 /// A 1x1 convolution.
@@ -166,14 +186,14 @@ impl First {
         image: usize,
         tile: usize,
         rows: Range<usize>,
-        dst: *mut f32,
-        dst_block: usize,
+        (dst, dst_block): (*mut f32, usize),
+        later: Later,
     ) {
         match (self, src) {
             (Self::Pointwise(pointwise), Source::Blocked(src)) => {
                 let src = src.data[image * src.batch_stride..].as_ptr();
                 // SAFETY: the caller's.
-                unsafe { pointwise.rows(&pointwise.outs[tile], rows, src, dst, dst_block) };
+                unsafe { pointwise.rows(&pointwise.outs[tile], rows, src, (dst, dst_block), later) };
             }
             // SAFETY: the caller's.
             (Self::Image(conv), Source::Image(src)) => unsafe {
@@ -297,6 +317,7 @@ impl ExpandDepthwise {
     ) {
         let to = &self.depthwise.shape;
         let line = self.first.shape().output[1] * self.isa.block();
+        let out_line = to.output[1] * self.isa.block();
         let block = self.lines * line;
         let target = self.depthwise.target(Addend::None);
         // The rows between that the memory holds.
@@ -318,12 +339,17 @@ impl ExpandDepthwise {
                     );
                 }
                 let fresh = kept.end..needed.end;
-                self.first.rows(src, image, tile, fresh, memory.add(kept.len() * line), block);
+                let later = Later {
+                    first: dst.wrapping_add(rows.start * out_line),
+                    block: to.output[0] * out_line,
+                    len: (end - rows.start) * out_line,
+                };
+                let between = (memory.add(kept.len() * line), block);
+                self.first.rows(src, image, tile, fresh, between, later);
                 for j in 0..blocks {
-                    let out = to.output[0] * to.output[1] * self.isa.block();
                     let band = Band {
                         src: memory.add(j * block).wrapping_sub(first * line),
-                        dst: dst.wrapping_add(j * out),
+                        dst: dst.wrapping_add(j * to.output[0] * out_line),
                         addend: None,
                         block: first_block + j,
                         rows: rows.start..end,
@@ -342,7 +368,14 @@ impl Pointwise {
     ///
     /// # Safety
     /// `src` is an image; the rows of each block can be written at `dst`, `dst_block` elements apart.
-    unsafe fn rows(&self, o: &OutTile, rows: Range<usize>, src: *const f32, dst: *mut f32, dst_block: usize) {
+    unsafe fn rows(
+        &self,
+        o: &OutTile,
+        rows: Range<usize>,
+        src: *const f32,
+        (dst, dst_block): (*mut f32, usize),
+        later: Later,
+    ) {
         let b = self.isa.block();
         let [height, width] = self.shape.output;
         let bounds = self.post.activation.bounds();
@@ -357,7 +390,10 @@ impl Pointwise {
             let columns = [Column { lo: 0, hi: pixels, offset: 0, taps: 1 }];
             while left > 0 {
                 let most = if bounds.is_some() { left } else { FINISHED_PIXELS.div_ceil(pixels) };
-                let repeat = left.min(most);
+                // A call asks for the output of one block.
+                let part = tiles.div_ceil(o.count);
+                let repeat = left.min(most).min(part - done % part);
+                let steps = self.shape.in_channels;
                 let tile = Tile {
                     src: src.wrapping_add((rows.start * width + at) * b),
                     weights,
@@ -378,7 +414,8 @@ impl Pointwise {
                     step: b,
                     pixels,
                     repeat,
-                    fetch: Fetch::next(weights, panel, o.count * b, done, tiles),
+                    weights_ahead: Ahead::panel(weights, panel, o.count * b, done, tiles),
+                    output_ahead: later.ahead(b, done / part, (done % part) * steps, part * steps),
                     add_before: false,
                     add_after: false,
                     lo,

@@ -18,7 +18,7 @@ use super::{
         Addend, Blocked, BlockedMut, ConvShape, Floats, OutTile, Target, by_count, out_tiles, pack,
         pack_bias, packed_for_tiles,
     },
-    conv_tile::{self, Blocks, Column, Fetch, Tile, TileFn, max_pixels, tile},
+    conv_tile::{self, Ahead, Blocks, Column, Tile, TileFn, max_pixels, tile},
     post::PostOps,
     split::{Split, Work},
 };
@@ -494,7 +494,8 @@ impl Stage<'_> {
                 step: b,
                 pixels: mr,
                 repeat,
-                fetch: Fetch::next(weights, panel, out.count * b, done, kinds[0].1 + kinds[1].1),
+                weights_ahead: Ahead::panel(weights, panel, out.count * b, done, kinds[0].1 + kinds[1].1),
+                output_ahead: Ahead::none(weights),
                 add_before: false,
                 add_after: false,
                 lo: f32::NEG_INFINITY,
