@@ -180,9 +180,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch_to_write<T>(self, p: *const T) {
         #[cfg(target_arch = "x86_64")]
+        // The intrinsic becomes another instruction unless a feature is on that stable Rust does not know.
         // SAFETY: a processor without the instruction ignores it; it changes nothing that the program could see.
         unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(p.cast());
+            std::arch::asm!("prefetchw [{}]", in(reg) p.addr(), options(nomem, nostack, preserves_flags));
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = p;

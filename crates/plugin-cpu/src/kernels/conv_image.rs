@@ -6,7 +6,8 @@
 
 use super::{
     conv::{Addend, BlockedMut, ConvShape, Floats, Target, out_tiles, pack_bias, taps},
-    conv_tile::{AnyStep, Elements, Step, max_pixels, unroll},
+    conv_tile::{Ahead, AnyStep, Elements, Step, max_pixels, unroll},
+    expand::Later,
     post::{PostOps, Sum},
 };
 use crate::{
@@ -59,6 +60,8 @@ struct Out {
     /// Where their weights start.
     weights: usize,
     kernel: RowFn,
+    /// Pixels of its tiles.
+    pixels: usize,
 }
 
 /// Taps of a kernel row that lie side by side.
@@ -103,6 +106,10 @@ struct Row<'a> {
     /// Taps times channels of a kernel row.
     row_steps: usize,
     runs: &'a [Run],
+    /// The part of the image that is unpacked next.
+    input_ahead: Ahead,
+    /// Output that is written later.
+    output_ahead: Ahead,
     sum: Sum,
     lo: f32,
     hi: f32,
@@ -129,6 +136,7 @@ impl<P: Step, const MR: usize, const NB: usize> Kernel for Tiles<'_, P, MR, NB> 
             };
         }
         let (lo, hi) = (s.splat(r.lo), s.splat(r.hi));
+        let (mut input, mut output) = (r.input_ahead, r.output_ahead);
         for x in (0..r.width).step_by(MR) {
             let pixels = MR.min(r.width - x);
             // SAFETY: `Row` says that the taps of whole tiles, the weights, the bias, and `width` pixels of `NB`
@@ -151,6 +159,8 @@ impl<P: Step, const MR: usize, const NB: usize> Kernel for Tiles<'_, P, MR, NB> 
                             for j in 0..NB {
                                 b[j] = s.load(w.add(j * S::LANES));
                             }
+                            s.prefetch(input.next());
+                            s.prefetch_to_write(output.next());
                             each!(|M| {
                                 let x = s.splat(*a.add(i + P::offset::<S>(M, r.step)));
                                 for j in 0..NB {
@@ -256,7 +266,7 @@ impl ImageConv {
         for (block, count) in out_tiles(oc.div_ceil(b), 2) {
             let (kernel, pixels) = isa.dispatch(Choose { step: stride * ic, count });
             width = width.max(shape.output[1].next_multiple_of(pixels));
-            outs.push(Out { block, count, weights: block * b * kh * kw * ic, kernel });
+            outs.push(Out { block, count, weights: block * b * kh * kw * ic, kernel, pixels });
         }
         let weights = weights.packed(format!("image {b} {ic} {kh} {kw}"), |weights| {
             let mut packed = Vec::new();
@@ -309,7 +319,8 @@ impl ImageConv {
                     let rows = ROWS.min(mine.end - at).min(oh - first);
                     at += rows;
                     let top = first * shape.stride[0];
-                    self.unpack(src, image, top, (rows - 1) * shape.stride[0] + span, strip);
+                    let unpacked = top + (rows - 1) * shape.stride[0] + span;
+                    self.unpack(src, image, top, unpacked - top, strip);
                     for y in first..first + rows {
                         for o in &self.outs {
                             let strip = &strip[(y - first) * shape.stride[0] * self.row..][..span * self.row];
@@ -317,7 +328,13 @@ impl ImageConv {
                             let dst = out.get().wrapping_add(image * dst.batch_stride + place);
                             // SAFETY: row `y` of these blocks of the image, within the output as the shape says,
                             // and this thread's own.
-                            unsafe { self.row(&target, o, strip, [image, y, place], dst, oh * ow * b) };
+                            unsafe {
+                                let ahead = [
+                                    self.image_ahead(src, image, unpacked + (y - first) * shape.stride[0], o),
+                                    Ahead::none(dst),
+                                ];
+                                self.row(&target, o, strip, [image, y, place], (dst, oh * ow * b), ahead);
+                            }
                         }
                     }
                 }
@@ -370,27 +387,67 @@ impl ImageConv {
         image: usize,
         tile: usize,
         mut rows: Range<usize>,
-        mut dst: *mut f32,
-        dst_block: usize,
+        (mut dst, dst_block): (*mut f32, usize),
+        later: Later,
     ) {
         let (shape, o) = (&self.shape, &self.outs[tile]);
         let target = Target::new(&self.post, Addend::None, 0, shape.batch);
         let line = shape.output[1] * self.isa.block();
+        let all = rows.clone();
         self.with_strip(|strip| {
             while !rows.is_empty() {
                 let first = rows.start;
                 let some = ROWS.min(rows.len());
                 let stride = shape.stride[0];
-                self.unpack(src, image, first * stride, (some - 1) * stride + self.span(), strip);
+                let unpacked = (first + some - 1) * stride + self.span();
+                self.unpack(src, image, first * stride, unpacked - first * stride, strip);
                 for y in first..first + some {
+                    // A row asks for the output of one block.
+                    let part = all.len().div_ceil(o.count);
+                    let (block, done) = ((y - all.start) / part, (y - all.start) % part);
+                    let steps = self.steps(o);
+                    let output = later.ahead(self.isa.block(), block, done * steps, part * steps);
                     let strip = &strip[(y - first) * stride * self.row..][..self.span() * self.row];
                     // SAFETY: the caller's.
-                    unsafe { self.row(&target, o, strip, [image, y, 0], dst, dst_block) };
+                    unsafe {
+                        self.row(
+                            &target,
+                            o,
+                            strip,
+                            [image, y, 0],
+                            (dst, dst_block),
+                            [self.image_ahead(src, image, unpacked + (y - first) * stride, o), output],
+                        );
+                    }
                     dst = dst.wrapping_add(line);
                 }
                 rows.start += some;
             }
         });
+    }
+
+    /// Steps of a kernel on a row: taps of tiles.
+    fn steps(&self, o: &Out) -> usize {
+        let [kh, kw] = self.shape.kernel;
+        self.shape.output[1].div_ceil(o.pixels) * kh * kw * self.shape.in_channels
+    }
+
+    /// Lines that a kernel asks for while it computes a row: of the image, from padded row `first` on, as many rows as
+    /// it goes on by. Where channels are in planes, nothing: the processor follows those by itself.
+    fn image_ahead(&self, src: Pixels, image: usize, first: usize, o: &Out) -> Ahead {
+        let [height, width] = self.shape.input;
+        let row = width * self.shape.in_channels;
+        let at = (image * height + first.saturating_sub(self.shape.pad_begin[0])) * row;
+        let (from, bytes) = match src {
+            Pixels::U8(data) => (data.as_ptr().wrapping_add(at).cast(), row),
+            Pixels::F32(data) => (data.as_ptr().wrapping_add(at), 4 * row),
+        };
+        match self.layout {
+            ImageLayout::Nchw => Ahead::none(from),
+            ImageLayout::Nhwc => {
+                Ahead { from, step: (self.shape.stride[0] * bytes / 4).div_ceil(self.steps(o)) }
+            }
+        }
     }
 
     /// Row `y` of the blocks `o`, which stands at `place` of its image.
@@ -403,8 +460,8 @@ impl ImageConv {
         o: &Out,
         strip: &[f32],
         [image, y, place]: [usize; 3],
-        dst: *mut f32,
-        dst_block: usize,
+        (dst, dst_block): (*mut f32, usize),
+        [input_ahead, output_ahead]: [Ahead; 2],
     ) {
         let shape = &self.shape;
         let b = self.isa.block();
@@ -432,6 +489,8 @@ impl ImageConv {
             row_stride: shape.dilation[0] * self.row,
             row_steps: shape.kernel[1] * shape.in_channels,
             runs: &self.runs,
+            input_ahead,
+            output_ahead,
             sum,
             lo,
             hi,

@@ -84,12 +84,27 @@ pub(super) struct Ahead {
     pub(super) step: usize,
 }
 
+/// How far ahead weights are asked for that are used once, in elements: nearer ones come late, and farther ones leave
+/// the first-level cache before they are used.
+const STREAMED: usize = 2048;
+
 impl Ahead {
     /// What lies behind a panel of `len` weights at `weights`, as many, while `tiles` tiles are computed, of which
-    /// `done` have been.
+    /// `done` have been. A single tile streams its weights.
     pub(super) fn panel(weights: *const f32, len: usize, width: usize, done: usize, tiles: usize) -> Self {
         let step = width.div_ceil(tiles);
+        if tiles == 1 {
+            return Self { from: weights.wrapping_add(STREAMED), step };
+        }
         Self { from: weights.wrapping_add(len + done * step * (len / width)), step }
+    }
+
+    /// The next address.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> *const f32 {
+        let next = self.from;
+        self.from = next.wrapping_add(self.step);
+        next
     }
 
     /// Nothing but a line that is there already.
@@ -305,17 +320,16 @@ unsafe fn points<S: Simd, P: Step, const MR: usize, const NB: usize>(
         unsafe {
             let w = w.add(i * NB * S::LANES);
             let mut b = [s.splat(0.0); NB];
+            let later = weights.next();
             for j in 0..NB {
                 b[j] = s.load(w.add(j * S::LANES));
                 // Tiles of two blocks are many: a line with each element is enough.
                 if const { NB > 2 } || j == 0 {
-                    s.prefetch(weights.from.wrapping_add(j * S::LANES));
+                    s.prefetch(later.wrapping_add(j * S::LANES));
                 }
             }
-            s.prefetch_to_write(output.from);
+            s.prefetch_to_write(output.next());
             s.prefetch(next.wrapping_add(P::offset::<S>(i, t.step)));
-            weights.from = weights.from.wrapping_add(weights.step);
-            output.from = output.from.wrapping_add(output.step);
             for m in 0..MR {
                 let x = s.splat(*a.wrapping_add(i + P::offset::<S>(m, t.step)));
                 for j in 0..NB {
@@ -347,11 +361,11 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
         unsafe {
             let w = w.add(i * NB * S::LANES);
             let mut b = [s.splat(0.0); NB];
+            let later = ahead.next();
             for j in 0..NB {
                 b[j] = s.load(w.add(j * S::LANES));
-                s.prefetch(ahead.from.wrapping_add(j * S::LANES));
+                s.prefetch(later.wrapping_add(j * S::LANES));
             }
-            ahead.from = ahead.from.wrapping_add(ahead.step);
             for m in 0..MR {
                 if lo <= m && m < hi {
                     let x = s.splat(*a.wrapping_add(i + P::offset::<S>(m, t.step)));

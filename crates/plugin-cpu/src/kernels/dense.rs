@@ -26,7 +26,7 @@ const SLICE: usize = 8192;
 /// Most rows that pass over a panel together: theirs of inputs and sums stay in the second-level cache.
 const BLOCK: usize = 192;
 /// Bytes between the weights that are used and those that are asked for.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 6144;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 

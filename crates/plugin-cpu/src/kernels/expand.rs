@@ -56,7 +56,7 @@ pub(crate) enum Source<'a> {
 /// The output that is written once the rows between are there. Meanwhile the first convolution asks for its lines: the
 /// depthwise one does little with each, and would wait for them.
 #[derive(Clone, Copy)]
-struct Later {
+pub(super) struct Later {
     /// Where that of the first block begins.
     first: *const f32,
     /// From one block to the next, in elements.
@@ -67,7 +67,7 @@ struct Later {
 
 impl Later {
     /// The lines of a block of `lanes` channels to ask for in `all` steps, of which `done` have been done.
-    fn ahead(&self, lanes: usize, block: usize, done: usize, all: usize) -> Ahead {
+    pub(super) fn ahead(&self, lanes: usize, block: usize, done: usize, all: usize) -> Ahead {
         let step = self.len.div_ceil(all).min(lanes);
         Ahead { from: self.first.wrapping_add(block * self.block + done * step), step }
     }
@@ -197,7 +197,7 @@ impl First {
             }
             // SAFETY: the caller's.
             (Self::Image(conv), Source::Image(src)) => unsafe {
-                conv.rows(src, image, tile, rows, dst, dst_block);
+                conv.rows(src, image, tile, rows, (dst, dst_block), later);
             },
             _ => unreachable!("the source was checked"),
         }
