@@ -41,13 +41,15 @@ pub(crate) struct Place {
     pub(crate) base: Base,
     /// The first byte.
     pub(crate) offset: usize,
-    /// Bytes.
+    /// Bytes that a run of the step sees.
     pub(crate) len: usize,
+    /// Such parts side by side, one for each image of the batch; one if every image has the same memory.
+    pub(crate) parts: usize,
 }
 
 impl Place {
     fn range(&self) -> Range<usize> {
-        self.offset..self.offset + self.len
+        self.offset..self.offset + self.len * self.parts
     }
 
     fn overlaps(&self, other: &Self) -> bool {
@@ -67,6 +69,8 @@ pub(crate) struct Step {
     pub(crate) outputs: Vec<Place>,
     /// The row of the profile that it counts for.
     pub(crate) row: usize,
+    /// How often it runs, with the steps beside it that run as often: for the images of a batch, one after the other.
+    pub(crate) images: usize,
     /// The work.
     pub(crate) routine: Box<Routine>,
 }
@@ -125,6 +129,7 @@ impl Plan {
         for step in &plan.steps {
             let name = &plan.rows[step.row].name;
             for place in step.inputs.iter().chain(&step.outputs) {
+                assert!(place.parts == 1 || place.parts == step.images);
                 let bound = match place.base {
                     Base::Arena => arena,
                     Base::Input(i) => plan.input_bytes[i],
@@ -183,15 +188,19 @@ impl Plan {
             constants: &self.constants,
         };
         let mut times = profile.as_ref().map(|_| vec![Times::default(); self.rows.len()]);
-        for step in &self.steps {
-            if cancelled.load(Ordering::Relaxed) {
-                return Err(DeviceError::Cancelled);
-            }
-            let start = times.as_ref().map(|_| Instant::now());
-            let io = Io { memory: &memory, inputs: &step.inputs, outputs: &step.outputs };
-            (step.routine)(&io, &mut stream.pool)?;
-            if let (Some(times), Some(start)) = (&mut times, start) {
-                times[step.row].add(start);
+        // An image passes through all the steps that take one, so that what lies between stays in the cache.
+        for steps in self.steps.chunk_by(|a, b| a.images == b.images) {
+            for image in 0..steps[0].images {
+                for step in steps {
+                    if cancelled.load(Ordering::Relaxed) {
+                        return Err(DeviceError::Cancelled);
+                    }
+                    let start = times.as_ref().map(|_| Instant::now());
+                    (step.routine)(&Io { memory: &memory, step, image }, &mut stream.pool)?;
+                    if let (Some(times), Some(start)) = (&mut times, start) {
+                        times[step.row].add(start);
+                    }
+                }
             }
         }
         if let (Some(profile), Some(times)) = (profile, times) {
@@ -251,8 +260,8 @@ struct Memory<'a> {
 /// What a step sees of the memory.
 pub(crate) struct Io<'a> {
     memory: &'a Memory<'a>,
-    inputs: &'a [Place],
-    outputs: &'a [Place],
+    step: &'a Step,
+    image: usize,
 }
 
 impl<'a> Io<'a> {
@@ -263,13 +272,14 @@ impl<'a> Io<'a> {
             Base::Output(i) => self.memory.outputs[i],
             Base::Constant(i) => self.memory.constants[i].as_ptr().cast_mut(),
         };
+        let image = if place.parts == 1 { 0 } else { self.image };
         // SAFETY: `Plan::new` checked that the place lies within its memory, `Plan::run` that the memory is whole.
-        unsafe { base.add(place.offset) }
+        unsafe { base.add(place.offset + image * place.len) }
     }
 
     /// The elements of input `i`.
     pub(crate) fn input<T: bytemuck::Pod>(&self, i: usize) -> &'a [T] {
-        let place = &self.inputs[i];
+        let place = &self.step.inputs[i];
         let at = self.at(place).cast::<T>();
         assert!(at.is_aligned());
         // SAFETY: within its memory (see `at`), aligned, initialised, any bits are a `T`. Nobody writes it during
@@ -280,18 +290,18 @@ impl<'a> Io<'a> {
 
     /// True when output 0 lies where input `i` does: the input must then not be asked for.
     pub(crate) fn in_place(&self, i: usize) -> bool {
-        self.inputs[i] == self.outputs[0]
+        self.step.inputs[i] == self.step.outputs[0]
     }
 
     /// The elements of the only output, to write; asked for once in a step.
     pub(crate) fn out<T: bytemuck::Pod>(&self) -> &'a mut [T] {
-        assert_eq!(self.outputs.len(), 1);
+        assert_eq!(self.step.outputs.len(), 1);
         self.output(0)
     }
 
     /// The elements of output `i`, to write; asked for once in a step.
     pub(crate) fn output<T: bytemuck::Pod>(&self, i: usize) -> &'a mut [T] {
-        let place = &self.outputs[i];
+        let place = &self.step.outputs[i];
         let at = self.at(place).cast::<T>();
         assert!(at.is_aligned());
         // SAFETY: as for inputs; `Plan::new` checked that outputs of a step overlap nothing else of the step, and a

@@ -39,7 +39,8 @@ pub(crate) fn choose(builder: &Builder, order: &[NodeId]) -> HashMap<NodeId, Alg
         if let Some(port) = node.inputs().get(1).filter(|port| is_weighted && builder.constants.has(**port)) {
             weights += 4 * builder.shape_of(*port).iter().product::<usize>();
         }
-        let Some(shape) = convolution::shape(builder, *id) else { continue };
+        let Some(mut shape) = convolution::shape(builder, *id) else { continue };
+        shape.batch /= convolution::images(&[&shape]);
         chosen.insert(*id, Algorithm::exact(&shape));
         if builder.fusions.image(*id).is_some() || builder.settings.accuracy {
             continue;

@@ -16,7 +16,7 @@ use ir::{
 };
 use std::{
     cmp::Reverse,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -70,6 +70,8 @@ struct Planned {
     inputs: Vec<ValueId>,
     outputs: Vec<ValueId>,
     in_place: Option<usize>,
+    /// As [`Step::images`].
+    images: usize,
 }
 
 /// A step of a node.
@@ -281,7 +283,7 @@ impl<'m> Builder<'m> {
     pub(crate) fn step(&mut self, node: NodeId, draft: Draft) {
         let Draft { exec_type, inputs, outputs, in_place, routine } = draft;
         let work = Work::Ready(exec_type, routine);
-        self.steps.push(Planned { node, reorder: false, work, inputs, outputs, in_place });
+        self.steps.push(Planned { node, reorder: false, work, inputs, outputs, in_place, images: 1 });
     }
 
     /// Memory that a step works in: one of its outputs, which nobody reads.
@@ -299,7 +301,13 @@ impl<'m> Builder<'m> {
         packing: Packing,
     ) {
         let work = Work::Packing(packing);
-        self.steps.push(Planned { node, reorder: false, work, inputs, outputs, in_place });
+        self.steps.push(Planned { node, reorder: false, work, inputs, outputs, in_place, images: 1 });
+    }
+
+    /// Lets the latest step run for so many images, one after the other: its routine is for one, and for one are its
+    /// inputs and its first output. What it works in is the same for all.
+    pub(crate) fn by_image(&mut self, images: usize) {
+        self.steps.last_mut().expect("there is a step").images = images;
     }
 
     /// `port` in row-major layout, reordered for `node` if it isn't.
@@ -410,7 +418,7 @@ impl<'m> Builder<'m> {
     ) {
         let work = Work::Ready(format!("reorder_{}_f32", self.isa.name()), Box::new(routine));
         let (inputs, outputs) = (vec![from], vec![to]);
-        self.steps.push(Planned { node, reorder: true, work, inputs, outputs, in_place: None });
+        self.steps.push(Planned { node, reorder: true, work, inputs, outputs, in_place: None, images: 1 });
     }
 
     /// Lets `part` lie within `whole` from byte `offset` on; false when its place is decided already.
@@ -447,6 +455,44 @@ impl<'m> Builder<'m> {
             io.out::<u8>().copy_from_slice(io.input(0));
             Ok(())
         });
+    }
+
+    /// Prepares for steps that run image by image: `spans` of values that are there before them or after them reach over
+    /// all of those steps. Values that only they see need the memory of one image; gives those, with the images.
+    fn by_images(&self, spans: &mut HashMap<usize, (usize, usize)>) -> HashMap<usize, usize> {
+        // The steps that run together with each.
+        let mut together = Vec::new();
+        for steps in self.steps.chunk_by(|a, b| a.images == b.images) {
+            let start = together.len();
+            let alone = steps[0].images == 1;
+            together.extend(
+                (start..start + steps.len()).map(
+                    |i| {
+                        if alone { i..i + 1 } else { start..start + steps.len() }
+                    },
+                ),
+            );
+        }
+        let mut runs = HashMap::new();
+        let mut parts = HashSet::new();
+        for step in self.steps.iter().filter(|step| step.images > 1) {
+            for value in step.inputs.iter().chain(&step.outputs[..1]) {
+                let (root, offset) = self.root(*value);
+                runs.insert(root, step.images);
+                if offset > 0 || self.values[value.0].bytes != self.values[root].bytes {
+                    parts.insert(root);
+                }
+            }
+        }
+        runs.retain(|root, _| {
+            let (first, last) = spans[root];
+            let within = together[first].contains(&last) && !parts.contains(root);
+            if !within {
+                spans.insert(*root, (together[first].start, together[last].end - 1));
+            }
+            within && matches!(self.values[*root].storage, Storage::Buffer)
+        });
+        runs
     }
 
     /// The value that `value` lies in, and from which byte on.
@@ -493,12 +539,13 @@ impl<'m> Builder<'m> {
                 self.values[to].storage = Storage::Within(ValueId(from), 0);
             }
         }
+        let runs = self.by_images(&mut spans);
         let mut roots: Vec<usize> = spans.keys().copied().collect();
         roots.retain(|root| matches!(self.values[*root].storage, Storage::Buffer));
         roots.sort_unstable();
         let buffer = |root: &usize| {
             let (first, last) = spans[root];
-            Buffer { bytes: self.values[*root].bytes, first, last }
+            Buffer { bytes: self.values[*root].bytes / runs.get(root).unwrap_or(&1), first, last }
         };
         // Threads divide scratch memory otherwise than activations: where both share memory, one core's cache would take
         // lines from another's. One thread alone is faster with less memory.
@@ -512,19 +559,24 @@ impl<'m> Builder<'m> {
             offsets.extend(roots.into_iter().zip(own.into_iter().map(|offset| total + offset)));
             total += bytes;
         }
-        let place = |value: &ValueId| {
+        let place = |value: &ValueId, images: usize| {
             let (root, offset) = self.root(*value);
-            let len = self.values[value.0].bytes;
+            let len = self.values[value.0].bytes / images;
+            let parts = if runs.contains_key(&root) { 1 } else { images };
             match self.values[root].storage {
-                Storage::Fixed(base) => Place { base, offset, len },
-                _ => Place { base: Base::Arena, offset: offsets[&root] + offset, len },
+                Storage::Fixed(base) => Place { base, offset, len, parts },
+                _ => Place { base: Base::Arena, offset: offsets[&root] + offset, len, parts },
             }
         };
         let places: Vec<(Vec<Place>, Vec<Place>)> = self
             .steps
             .iter()
             .map(|draft| {
-                (draft.inputs.iter().map(place).collect(), draft.outputs.iter().map(place).collect())
+                let inputs = draft.inputs.iter().map(|value| place(value, draft.images));
+                // What a step works in is whole.
+                let outputs = draft.outputs.iter().enumerate();
+                let outputs = outputs.map(|(i, value)| place(value, if i == 0 { draft.images } else { 1 }));
+                (inputs.collect(), outputs.collect())
             })
             .collect();
         let model = self.model;
@@ -546,6 +598,7 @@ impl<'m> Builder<'m> {
             constants.map(|tensor| tensor.bytes().len()).sum()
         };
         let sizes: Vec<usize> = self.steps.iter().map(size).collect();
+        let images: Vec<usize> = self.steps.iter().map(|step| step.images).collect();
         let works = self.steps.iter_mut().map(|step| {
             let nothing = Work::Ready(String::new(), Box::new(|_, _| Ok(())));
             std::mem::replace(&mut step.work, nothing)
@@ -553,11 +606,9 @@ impl<'m> Builder<'m> {
         let (names, routines): (Vec<String>, Vec<Box<Routine>>) =
             pack(works.collect(), &sizes).into_iter().unzip();
         let (rows, row_of) = self.rows(order, &names);
-        let steps = routines
-            .into_iter()
-            .zip(places)
-            .zip(row_of)
-            .map(|((routine, (inputs, outputs)), row)| Step { inputs, outputs, row, routine });
+        let steps = routines.into_iter().zip(places).zip(row_of.into_iter().zip(images)).map(
+            |((routine, (inputs, outputs)), (row, images))| Step { inputs, outputs, row, images, routine },
+        );
         Plan::new(steps.collect(), rows, self.held, answers, total, input_bytes)
     }
 

@@ -70,6 +70,24 @@ pub(crate) fn shape(builder: &Builder, id: NodeId) -> Option<ConvShape> {
     geometry(builder, id, None)
 }
 
+/// Bytes of a batch's activations beyond which a layer is computed image by image: they leave the second-level cache.
+/// Networks of tests have fewer.
+const SPILLED: usize = if cfg!(test) { 0 } else { 1 << 20 };
+
+/// Images that the convolutions, of which each reads what the one before writes, are computed for one after the other: all
+/// of the batch where activations need the cache more than weights do, otherwise one, which is to say at once.
+pub(crate) fn images(shapes: &[&ConvShape]) -> usize {
+    let ([first, ..], [.., last]) = (shapes, shapes) else { return 1 };
+    let weights = |shape: &&ConvShape| {
+        shape.out_channels * shape.in_channels / shape.groups * shape.kernel[0] * shape.kernel[1]
+    };
+    let size = |channels: usize, [h, w]: [usize; 2]| channels * h * w;
+    let activations = size(first.in_channels, first.input) + size(last.out_channels, last.output);
+    let by_image = shapes.iter().map(weights).sum::<usize>() <= activations
+        && first.batch * activations * size_of::<f32>() > SPILLED;
+    if by_image { first.batch } else { 1 }
+}
+
 /// True when the convolution can take the padding before it.
 pub(crate) fn takes_padding(builder: &Builder, id: NodeId, padding: &Padding) -> bool {
     builder.blockable(padding.data).is_some() && geometry(builder, id, Some(padding)).is_some()
@@ -77,7 +95,9 @@ pub(crate) fn takes_padding(builder: &Builder, id: NodeId, padding: &Padding) ->
 
 /// The convolution as one step to blocked layout.
 pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
-    let shape = shape(builder, id)?;
+    let mut shape = shape(builder, id)?;
+    let images = images(&[&shape]);
+    shape.batch /= images;
     let node = builder.model.node(id);
     let fused = builder.fusions.of(id);
     let weights = builder.weights(node.inputs()[1])?;
@@ -124,6 +144,7 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         (format!("{name}_{}_f32", isa.name()), routine)
     };
     builder.packed_step(id, inputs, outputs, in_place.then_some(1), Box::new(packing));
+    builder.by_image(images);
     Some(())
 }
 

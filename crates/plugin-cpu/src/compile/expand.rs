@@ -58,7 +58,10 @@ fn half(builder: &Builder, id: NodeId) -> Option<Part> {
 /// Both as one step, if `id` is the second of a pair.
 pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
     let before = builder.fusions.expansion(id)?;
-    let (first, depthwise) = (half(builder, before)?, half(builder, id)?);
+    let (mut first, mut depthwise) = (half(builder, before)?, half(builder, id)?);
+    let images = convolution::images(&[&first.shape, &depthwise.shape]);
+    first.shape.batch /= images;
+    depthwise.shape.batch /= images;
     let image = builder.fusions.image(before).cloned();
     let input = match &image {
         Some(image) => builder.plain(id, image.port),
@@ -95,5 +98,6 @@ pub(crate) fn lower(builder: &mut Builder, id: NodeId) -> Option<()> {
         (format!("{name}_{}_f32", isa.name()), routine)
     };
     builder.packed_step(id, vec![input], vec![output, scratch], None, Box::new(packing));
+    builder.by_image(images);
     Some(())
 }

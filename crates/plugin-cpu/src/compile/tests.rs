@@ -495,6 +495,49 @@ fn products_take_what_follows() {
 }
 
 #[test]
+fn images_of_a_batch_give_the_bits_of_each_alone() {
+    let network = |batch: usize| {
+        let mut net = Net::new(17);
+        let image = net.input(&format!("[{batch},3,20,20]"));
+        // The stem and what is pooled, a pair, a residual block, and one that is there before and after other steps.
+        let x = net.conv(image, 16, 3, 2);
+        let x = net.add(Unary::Relu, &[x]);
+        let kept = net.conv(x, 16, 1, 1);
+        let x = net.depthwise(kept, 3, 1);
+        let x = net.conv(x, 16, 1, 1);
+        let x = net.binary(BinaryKind::Add, x, kept);
+        let y = net.conv(x, 16, 3, 1);
+        let y = net.add(Unary::Relu, &[y]);
+        let x = net.binary(BinaryKind::Add, x, y);
+        let op = MaxPool { strides: vec![2; 2], kernel: vec![2; 2], ..MaxPool::default() };
+        let less = net.add(MaxPool { pads_begin: vec![0; 2], pads_end: vec![0; 2], ..op }, &[x]);
+        let z = net.conv(less, 33, 1, 1);
+        let z = net.conv(z, 16, 1, 1);
+        let again = net.conv(kept, 16, 1, 2);
+        let z = net.add(Concat { axis: 1 }, &[z, again]);
+        let z = net.conv(z, 7, 1, 1);
+        net.result(z);
+        net.result(x);
+        net
+    };
+    let (mut all, alone) = (network(5), network(1));
+    check(&mut all, "a batch");
+    let input = all.random.tensor(&[5, 3, 20, 20]);
+    for isa in Isa::available() {
+        let (whole, _) = run(isa, 2, &all.model, std::slice::from_ref(&input));
+        for i in 0..5 {
+            let len = input.bytes().len() / 5;
+            let image = input.bytes().slice(i * len..(i + 1) * len);
+            let image = Tensor::new(ElementType::F32, vec![1, 3, 20, 20], image).unwrap();
+            let (own, _) = run(isa, 1, &alone.model, &[image]);
+            for (whole, own) in whole.iter().zip(&own) {
+                assert_eq!(&whole[i * own.len()..][..own.len()], own, "{}, image {i}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn each_batch_has_its_plan() {
     let mut net = Net::new(11);
     let x = net.input("[?,3,8,8]");
