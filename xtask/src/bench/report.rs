@@ -27,7 +27,8 @@ impl Times {
     }
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle of the numbers.
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
