@@ -524,13 +524,14 @@ impl Run<'_> {
             let rows = taps(g, 0, y);
             let top = (y * g.stride[0]) as isize - g.pad_begin[0] as isize;
             let repeat = span.alike.min(at.len()).min(target.most_tiles(span.pixels));
+            let dst = self.dst.wrapping_add(image * self.dst_stride + place);
             let tile = Tile {
                 src: src.data.as_ptr().wrapping_offset(
                     (image * src.batch_stride + o.sources.start * src_block) as isize
                         + top * (g.input[1] * b) as isize,
                 ),
                 weights,
-                dst: self.dst.wrapping_add(image * self.dst_stride + place),
+                dst,
                 addend: std::ptr::null(),
                 bias: of.bias[o.block * b..].as_ptr(),
                 dst_block: pixels * b,
@@ -548,7 +549,7 @@ impl Run<'_> {
                 pixels: span.pixels,
                 repeat,
                 weights_ahead: Ahead::panel(weights, panel, o.count * b, at.start - start, tiles),
-                output_ahead: Ahead::none(weights),
+                output_ahead: Ahead::none(dst),
                 add_before: false,
                 add_after: false,
                 lo: 0.0,

@@ -474,10 +474,11 @@ impl Stage<'_> {
         let mut done = 0;
         let mut start = 0;
         for (mr, repeat) in kinds.into_iter().filter(|(_, repeat)| *repeat > 0) {
+            let dst = self.products.wrapping_add(point * product_stride + block * plane + start * b);
             let tile = Tile {
                 src: self.inputs.wrapping_add(point * input_stride + start * b),
                 weights,
-                dst: self.products.wrapping_add(point * product_stride + block * plane + start * b),
+                dst,
                 addend: std::ptr::null(),
                 bias: of.zeros.as_ptr(),
                 dst_block: plane,
@@ -495,7 +496,7 @@ impl Stage<'_> {
                 pixels: mr,
                 repeat,
                 weights_ahead: Ahead::panel(weights, panel, out.count * b, done, kinds[0].1 + kinds[1].1),
-                output_ahead: Ahead::none(weights),
+                output_ahead: Ahead::none(dst),
                 add_before: false,
                 add_after: false,
                 lo: f32::NEG_INFINITY,
