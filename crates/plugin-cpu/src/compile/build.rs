@@ -462,16 +462,9 @@ impl<'m> Builder<'m> {
     fn by_images(&self, spans: &mut HashMap<usize, (usize, usize)>) -> HashMap<usize, usize> {
         // The steps that run together with each.
         let mut together = Vec::new();
-        for steps in self.steps.chunk_by(|a, b| a.images == b.images) {
-            let start = together.len();
-            let alone = steps[0].images == 1;
-            together.extend(
-                (start..start + steps.len()).map(
-                    |i| {
-                        if alone { i..i + 1 } else { start..start + steps.len() }
-                    },
-                ),
-            );
+        for steps in self.steps.chunk_by(|a, b| a.images == b.images && a.images > 1) {
+            let run = together.len()..together.len() + steps.len();
+            together.extend(std::iter::repeat_n(run, steps.len()));
         }
         let mut runs = HashMap::new();
         let mut parts = HashSet::new();

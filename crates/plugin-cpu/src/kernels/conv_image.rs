@@ -406,18 +406,14 @@ impl ImageConv {
                     let part = all.len().div_ceil(o.count);
                     let (block, done) = ((y - all.start) / part, (y - all.start) % part);
                     let steps = self.steps(o);
-                    let output = later.ahead(self.isa.block(), block, done * steps, part * steps);
+                    let ahead = [
+                        self.image_ahead(src, image, unpacked + (y - first) * stride, o),
+                        later.ahead(self.isa.block(), block, done * steps, part * steps),
+                    ];
                     let strip = &strip[(y - first) * stride * self.row..][..self.span() * self.row];
                     // SAFETY: the caller's.
                     unsafe {
-                        self.row(
-                            &target,
-                            o,
-                            strip,
-                            [image, y, 0],
-                            (dst, dst_block),
-                            [self.image_ahead(src, image, unpacked + (y - first) * stride, o), output],
-                        );
+                        self.row(&target, o, strip, [image, y, 0], (dst, dst_block), ahead);
                     }
                     dst = dst.wrapping_add(line);
                 }

@@ -78,7 +78,8 @@ pub(super) fn random_shape(r: &mut Random, groups: usize) -> ConvShape {
         let stride = [1 + r.below(3), 1 + r.below(3)];
         let dilation = [1 + r.below(2), 1 + r.below(2)];
         let input = [1 + r.below(12), 1 + r.below(40)];
-        let pads = [[r.below(kernel[0]), r.below(kernel[0])], [r.below(kernel[1]), r.below(kernel[1])]];
+        // A window may lie in the padding alone.
+        let pads = kernel.map(|k| [(); 2].map(|()| r.below(k.max(2))));
         let span = |i: usize| (kernel[i] - 1) * dilation[i] + 1;
         let output = [0, 1].map(|i: usize| {
             let padded = input[i] + pads[i][0] + pads[i][1];

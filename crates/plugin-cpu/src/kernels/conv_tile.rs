@@ -210,7 +210,8 @@ impl<P: Step, const MR: usize, const NB: usize, const ANY: bool> Kernel for Run<
                 }
                 let mut weights = t.weights;
                 let src = t.src.wrapping_add(at * P::offset::<S>(MR, t.step));
-                if whole && t.kernel == [1, 1] {
+                // The one row of taps may lie in padding.
+                if whole && t.kernel == [1, 1] && t.row_begin < t.row_end {
                     // As below, with as little as can be between the taps: most networks live here.
                     let first = src.wrapping_offset(t.columns[0].offset);
                     for block in 0..t.blocks {
@@ -330,12 +331,7 @@ unsafe fn points<S: Simd, P: Step, const MR: usize, const NB: usize>(
             }
             s.prefetch_to_write(output.next());
             s.prefetch(next.wrapping_add(P::offset::<S>(i, t.step)));
-            for m in 0..MR {
-                let x = s.splat(*a.wrapping_add(i + P::offset::<S>(m, t.step)));
-                for j in 0..NB {
-                    acc[m][j] = s.mul_add(x, b[j], acc[m][j]);
-                }
-            }
+            element::<S, P, MR, NB>(s, acc, t, a.wrapping_add(i), b, 0, MR);
         }
     }
 }
@@ -366,13 +362,31 @@ unsafe fn taps<S: Simd, P: Step, const MR: usize, const NB: usize>(
                 b[j] = s.load(w.add(j * S::LANES));
                 s.prefetch(later.wrapping_add(j * S::LANES));
             }
-            for m in 0..MR {
-                if lo <= m && m < hi {
-                    let x = s.splat(*a.wrapping_add(i + P::offset::<S>(m, t.step)));
-                    for j in 0..NB {
-                        acc[m][j] = s.mul_add(x, b[j], acc[m][j]);
-                    }
-                }
+            element::<S, P, MR, NB>(s, acc, t, a.wrapping_add(i), b, lo, hi);
+        }
+    }
+}
+
+/// An input element of the pixels from `lo` to `hi`, times weights.
+///
+/// # Safety
+/// The element of these pixels can be read from `a`.
+#[inline(always)]
+unsafe fn element<S: Simd, P: Step, const MR: usize, const NB: usize>(
+    s: S,
+    acc: &mut [[S::V; NB]; MR],
+    t: &Tile,
+    a: *const f32,
+    weights: [S::V; NB],
+    lo: usize,
+    hi: usize,
+) {
+    for m in 0..MR {
+        if lo <= m && m < hi {
+            // SAFETY: the caller's.
+            let x = s.splat(unsafe { *a.wrapping_add(P::offset::<S>(m, t.step)) });
+            for j in 0..NB {
+                acc[m][j] = s.mul_add(x, weights[j], acc[m][j]);
             }
         }
     }
