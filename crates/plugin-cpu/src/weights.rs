@@ -5,6 +5,7 @@
 
 use crate::{
     export::Originals,
+    isa::{Isa, Kernel, Simd},
     memory::{Packed, Region},
 };
 use half::{f16, slice::HalfFloatSliceExt};
@@ -238,38 +239,59 @@ impl std::ops::Deref for Numbers<'_> {
     }
 }
 
-/// Side of a square that is turned at once: a cache line of floats.
-const SIDE: usize = 16;
-
 /// Copies `rows` rows of `columns` elements, `stride` apart, as columns: element `(r, c)` goes to
 /// `dst[place(c) + r]`.
 ///
 /// # Panics
 /// If that is out of bounds.
 pub(crate) fn transpose<T: bytemuck::Pod>(
+    isa: Isa,
     src: &[T],
     stride: usize,
     [rows, columns]: [usize; 2],
     dst: &mut [T],
     place: impl Fn(usize) -> usize,
 ) {
-    for row in (0..rows).step_by(SIDE) {
-        let height = SIDE.min(rows - row);
-        for column in (0..columns).step_by(SIDE) {
-            let width = SIDE.min(columns - column);
-            let mut square = [[T::zeroed(); SIDE]; SIDE];
-            for (r, line) in square.iter_mut().enumerate().take(height) {
-                let from = &src[(row + r) * stride + column..];
-                match from.first_chunk::<SIDE>() {
-                    Some(from) if width == SIDE => *line = *from,
-                    _ => line[..width].copy_from_slice(&from[..width]),
+    isa.dispatch(Transpose { src, stride, rows, columns, dst, place });
+}
+
+/// See [`transpose`].
+struct Transpose<'a, T, P> {
+    src: &'a [T],
+    stride: usize,
+    rows: usize,
+    columns: usize,
+    dst: &'a mut [T],
+    place: P,
+}
+
+impl<T: bytemuck::Pod, P: Fn(usize) -> usize> Kernel for Transpose<'_, T, P> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { src, stride, rows, columns, dst, place } = self;
+        for row in (0..rows).step_by(S::LANES) {
+            let height = S::LANES.min(rows - row);
+            for column in (0..columns).step_by(S::LANES) {
+                let width = S::LANES.min(columns - column);
+                if size_of::<T>() == size_of::<f32>() && [height, width] == [S::LANES; 2] {
+                    let mut square = [s.splat(0.0); 16];
+                    for (r, line) in square.iter_mut().enumerate().take(S::LANES) {
+                        let from = &src[(row + r) * stride + column..][..S::LANES];
+                        // SAFETY: so many elements of this size; vectors are only moved, and keep any bits.
+                        *line = unsafe { s.load(from.as_ptr().cast()) };
+                    }
+                    s.transpose(&mut square);
+                    for (c, line) in square.iter().enumerate().take(S::LANES) {
+                        let to = &mut dst[place(column + c) + row..][..S::LANES];
+                        // SAFETY: as above.
+                        unsafe { s.store(to.as_mut_ptr().cast(), *line) };
+                    }
+                    continue;
                 }
-            }
-            for c in 0..width {
-                let to = &mut dst[place(column + c) + row..];
-                match to.first_chunk_mut::<SIDE>() {
-                    Some(to) if height == SIDE => *to = std::array::from_fn(|r| square[r][c]),
-                    _ => (0..height).for_each(|r| to[r] = square[r][c]),
+                for c in column..column + width {
+                    let to = &mut dst[place(c) + row..][..height];
+                    to.iter_mut().enumerate().for_each(|(r, to)| *to = src[(row + r) * stride + c]);
                 }
             }
         }
@@ -282,15 +304,21 @@ mod tests {
 
     #[test]
     fn transposes_of_any_size() {
-        for [rows, columns] in [[0, 3], [1, 1], [16, 16], [17, 40], [5, 33], [64, 9]] {
-            let stride = columns + 3;
-            let src: Vec<f32> = (0..rows * stride).map(|i| i as f32).collect();
-            let mut dst = vec![-1.0; (rows + 2) * columns];
-            transpose(&src, stride, [rows, columns], &mut dst, |c| c * (rows + 2));
-            for (i, x) in dst.iter().enumerate() {
-                let (c, r) = (i / (rows + 2), i % (rows + 2));
-                assert_eq!(*x, if r < rows { (r * stride + c) as f32 } else { -1.0 });
+        fn check<T: bytemuck::Pod + PartialEq + std::fmt::Debug>(isa: Isa, number: impl Fn(usize) -> T) {
+            for [rows, columns] in [[0, 3], [1, 1], [16, 16], [17, 40], [5, 33], [64, 9]] {
+                let stride = columns + 3;
+                let src: Vec<T> = (0..rows * stride).map(&number).collect();
+                let mut dst = vec![number(9999); (rows + 2) * columns];
+                transpose(isa, &src, stride, [rows, columns], &mut dst, |c| c * (rows + 2));
+                for (i, x) in dst.iter().enumerate() {
+                    let (c, r) = (i / (rows + 2), i % (rows + 2));
+                    assert_eq!(*x, if r < rows { src[r * stride + c] } else { number(9999) });
+                }
             }
+        }
+        for isa in Isa::available() {
+            check(isa, |i| i as f32);
+            check(isa, |i| i as u16);
         }
     }
 

@@ -341,14 +341,21 @@ pub(super) fn pack_bias(bias: Option<&Vec<f32>>, channels: usize, block: usize) 
 }
 
 /// Packs weights for tiles of output channels into zeros: `[tile][source block][tap][input][output]`.
-pub(super) fn pack(shape: &ConvShape, b: usize, outs: &[OutTile], packed: &mut [f32], weights: &[f32]) {
+pub(super) fn pack(isa: Isa, shape: &ConvShape, outs: &[OutTile], packed: &mut [f32], weights: &[f32]) {
+    let b = isa.block();
     let (ic, oc) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
     let taps = shape.kernel[0] * shape.kernel[1];
+    // Where `[input][tap]` of a source block goes; the same in nearly all, and a table for want of a fast division.
+    let mut places = (0, 0, Vec::new());
     for &OutTile { block, count, ref sources, last_depth, weights: at } in outs {
         let width = count * b;
         let (first_out, end_out) = (block * b, (block * b + width).min(shape.out_channels));
         for source in sources.clone() {
             let depth = if source + 1 == sources.end { last_depth } else { b };
+            if (places.0, places.1) != (depth, width) {
+                let place = |i| (i % taps * depth + i / taps) * width;
+                places = (depth, width, (0..depth * taps).map(place).collect());
+            }
             let to = &mut packed[at + (source - sources.start) * b * taps * width..][..depth * taps * width];
             for group in first_out / oc..end_out.div_ceil(oc) {
                 // Outputs of this tile and inputs of this block that are this group's: of others, weights are zero.
@@ -358,10 +365,9 @@ pub(super) fn pack(shape: &ConvShape, b: usize, outs: &[OutTile], packed: &mut [
                     continue;
                 }
                 let from = &weights[(outputs.start * ic + inputs.start - group * ic) * taps..];
-                transpose(from, ic * taps, [outputs.len(), inputs.len() * taps], to, |i| {
-                    let (input, tap) = (inputs.start - source * b + i / taps, i % taps);
-                    (tap * depth + input) * width + outputs.start - first_out
-                });
+                let places = &places.2[(inputs.start - source * b) * taps..][..inputs.len() * taps];
+                let to = &mut to[outputs.start - first_out..];
+                transpose(isa, from, ic * taps, [outputs.len(), places.len()], to, |i| places[i]);
             }
         }
     }
@@ -369,17 +375,18 @@ pub(super) fn pack(shape: &ConvShape, b: usize, outs: &[OutTile], packed: &mut [
 
 /// The weights of all tiles, of which most are of `most` blocks, as [`pack`] packs them.
 pub(super) fn packed_for_tiles(
+    isa: Isa,
     shape: &ConvShape,
-    b: usize,
     most: usize,
     outs: &[OutTile],
     weights: &Weights,
 ) -> Arc<Floats> {
+    let b = isa.block();
     weights.packed(format!("direct {most}x{b} {}", shape.groups), |weights| {
         let taps = shape.kernel[0] * shape.kernel[1];
         let len = |out: &OutTile| ((out.sources.len() - 1) * b + out.last_depth) * taps * out.count * b;
         let mut packed = Floats::zeroed(outs.iter().map(len).sum());
-        pack(shape, b, outs, &mut packed, weights);
+        pack(isa, shape, outs, &mut packed, weights);
         packed
     })
 }
@@ -407,7 +414,7 @@ impl Direct {
             outs.push(OutTile { block, count, sources, last_depth, weights: weights_at });
             weights_at += ((outs[outs.len() - 1].sources.len() - 1) * b + last_depth) * kh * kw * count * b;
         }
-        let packed = packed_for_tiles(&shape, b, most_blocks, &outs, weights);
+        let packed = packed_for_tiles(isa, &shape, most_blocks, &outs, weights);
         let mut most = isa.dispatch(Most(most_blocks));
         if geometry.stride[1] > 2 {
             most = most.min(6);

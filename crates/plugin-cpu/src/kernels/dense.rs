@@ -107,9 +107,9 @@ impl Dense {
         let width = VECTORS * isa.block();
         let form = format!("dense {width} {strides:?}");
         let panels = if weights.is_half() {
-            Panels::F16(weights.packed_half(form, |data| pack(width, [inputs, outputs], data, strides)))
+            Panels::F16(weights.packed_half(form, |data| pack(isa, [inputs, outputs], data, strides)))
         } else {
-            Panels::F32(weights.packed(form, |data| pack(width, [inputs, outputs], data, strides)))
+            Panels::F32(weights.packed(form, |data| pack(isa, [inputs, outputs], data, strides)))
         };
         let bias = pack_bias(post.bias.as_ref(), outputs, VECTORS * isa.block());
         Self { isa, inputs, outputs, panels, bias, post }
@@ -192,13 +192,14 @@ const SHARED: usize = 16 << 20;
 /// Inputs that are packed before the next ones are: what they come from is read whole, where it lies together.
 const STRETCH: usize = 256;
 
-/// Packs weights in panels of `width` outputs.
+/// Packs weights in panels of [`VECTORS`] vectors of outputs.
 fn pack<T: bytemuck::Pod + Send + Sync>(
-    width: usize,
+    isa: Isa,
     [inputs, outputs]: [usize; 2],
     data: &[T],
     [output_stride, input_stride]: [usize; 2],
 ) -> Packed<T> {
+    let width = VECTORS * isa.block();
     let mut packed = Packed::zeroed(outputs.next_multiple_of(width) * inputs);
     let panels = outputs.div_ceil(width);
     let pack = |panels: Range<usize>, inputs_now: Range<usize>, to: Shards<T>| {
@@ -215,7 +216,7 @@ fn pack<T: bytemuck::Pod + Send + Sync>(
                     to[..used].copy_from_slice(&from[k * input_stride..][..used]);
                 }
             } else {
-                transpose(from, output_stride, [used, inputs_now.len()], to, |k| k * width);
+                transpose(isa, from, output_stride, [used, inputs_now.len()], to, |k| k * width);
             }
         }
     };

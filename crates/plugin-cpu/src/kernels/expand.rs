@@ -155,7 +155,7 @@ impl First {
             weights: block * b * ic,
         });
         let outs: Vec<OutTile> = outs.collect();
-        let packed = packed_for_tiles(&shape, b, MOST_BLOCKS, &outs, &weights);
+        let packed = packed_for_tiles(isa, &shape, MOST_BLOCKS, &outs, &weights);
         let bias = pack_bias(post.bias.as_ref(), oc, b);
         let kernels = isa.dispatch(Choose(isa.dispatch(Most(MOST_BLOCKS))));
         Self::Pointwise(Box::new(Pointwise { isa, shape, weights: packed, bias, post, outs, kernels }))

@@ -204,7 +204,7 @@ impl Winograd {
                     let (width, stride) = (out.count * b, cut.point_weights(out.block));
                     let mut filters = vec![0.0; 9 * shape.in_channels * width];
                     let alone = OutTile { weights: 0, sources: out.sources.clone(), ..*out };
-                    pack(&shape, b, &[alone], &mut filters, weights);
+                    pack(isa, &shape, &[alone], &mut filters, weights);
                     for row in 0..size.inputs() {
                         let to = &mut packed[out.weights + row * size.inputs() * stride..];
                         assert!(to.len() >= (size.inputs() - 1) * stride + shape.in_channels * width);
@@ -216,7 +216,7 @@ impl Winograd {
                 packed
             })
         } else {
-            packed_for_tiles(&shape, b, 2, &outs, weights)
+            packed_for_tiles(isa, &shape, 2, &outs, weights)
         };
         let kernels = isa.dispatch(Products);
         let columns = (1..=kernels.len()).map(|hi| Column { lo: 0, hi, offset: 0, taps: 1 }).collect();
