@@ -30,7 +30,9 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>> {
         let entry = archive.by_index(i).with_context(|| path.display().to_string())?;
         let name = entry.name()?.into_owned();
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
-        let tensor = parse(entry).with_context(|| format!("{}: array `{name}`", path.display()))?;
+        // Elements are read one by one, and an entry looks at the checksum and the limits in every call.
+        let tensor =
+            parse(BufReader::new(entry)).with_context(|| format!("{}: array `{name}`", path.display()))?;
         arrays.push((name, tensor));
     }
     Ok(arrays)
