@@ -27,6 +27,7 @@ mod memory;
 mod plan;
 mod pool;
 mod request;
+mod share;
 mod stream;
 mod weights;
 

@@ -1,5 +1,6 @@
 //! Threads that work together on one kernel: static partition, no lock or allocation on the way.
 
+use crate::share::{Sample, Share, Speeds, Taken};
 use std::{
     any::Any,
     cell::UnsafeCell,
@@ -11,10 +12,11 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{JoinHandle, Thread},
+    time::Instant,
 };
 
-/// Work: called once on each thread with its index and the number of threads.
-type Work = dyn Fn(usize, usize) + Sync;
+/// Work: called once on each thread with its index.
+type Work = dyn Fn(usize) + Sync;
 
 /// How often a thread looks for news before it parks: a few ten microseconds.
 const SPINS: usize = 4000;
@@ -22,8 +24,49 @@ const SPINS: usize = 4000;
 /// How often a thread looks whether the others are done before it lets the system run something else.
 const PATIENCE: usize = 1000;
 
-/// The threads. Whoever holds the pool mutably is its first thread; the others spin briefly, then park.
+/// Threads that share work by their speeds. Whoever holds the pool mutably is its first thread.
 pub(crate) struct Pool {
+    threads: Threads,
+    speeds: Speeds,
+    samples: Vec<Sample>,
+}
+
+impl Pool {
+    /// A pool of `threads`, the calling one included.
+    pub(crate) fn new(threads: usize) -> Self {
+        let count = threads.max(1);
+        let samples = (0..count).map(|_| Sample::default()).collect();
+        Self { threads: Threads::new(count), speeds: Speeds::even(count), samples }
+    }
+
+    /// As [`new`](Self::new), with shares that differ from the start.
+    #[cfg(test)]
+    pub(crate) fn uneven(threads: usize) -> Self {
+        Self { speeds: Speeds::uneven(threads), ..Self::new(threads) }
+    }
+
+    /// Threads, the calling one included.
+    pub(crate) fn threads(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Calls `work` once on each thread, and returns when all have done their shares. A panic is passed on.
+    pub(crate) fn run(&mut self, work: &(dyn Fn(&Share) + Sync)) {
+        if self.threads() == 1 {
+            return work(&Share::even(0, 1, &Taken::default()));
+        }
+        let (speeds, samples) = (&self.speeds, &self.samples);
+        self.threads.run(&|index| {
+            let (taken, start) = (Taken::default(), Instant::now());
+            work(&speeds.share(index, &taken));
+            samples[index].set(&taken, start.elapsed());
+        });
+        self.speeds.learn(&self.samples);
+    }
+}
+
+/// The threads; all but the first spin briefly, then park.
+struct Threads {
     shared: Arc<Shared>,
     workers: Vec<(Thread, Option<JoinHandle<()>>)>,
 }
@@ -65,10 +108,8 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; the work's pointer is to something `Sync`.
 unsafe impl Send for Shared {}
 
-impl Pool {
-    /// A pool of `threads`, the calling one included.
-    pub(crate) fn new(threads: usize) -> Self {
-        let count = threads.max(1);
+impl Threads {
+    fn new(count: usize) -> Self {
         let order =
             Order { run: AtomicUsize::new(0), work: UnsafeCell::new(None), close: AtomicBool::new(false) };
         let shared = Arc::new(Shared {
@@ -80,28 +121,19 @@ impl Pool {
         let start = |i: usize| {
             let shared = shared.clone();
             let named = std::thread::Builder::new().name(format!("cpu-worker-{i}"));
-            let handle = named.spawn(move || shared.worker(i, count)).expect("the system starts a thread");
+            let handle = named.spawn(move || shared.worker(i)).expect("the system starts a thread");
             (handle.thread().clone(), Some(handle))
         };
         let workers = (1..count).map(start).collect();
         Self { shared, workers }
     }
 
-    /// Threads, the calling one included.
-    pub(crate) fn threads(&self) -> usize {
-        self.workers.len() + 1
-    }
-
-    /// Calls `work(index, count)` once on each thread, and returns when all have. A panic is passed on.
-    pub(crate) fn run(&mut self, work: &(dyn Fn(usize, usize) + Sync)) {
-        let count = self.threads();
-        if count == 1 {
-            return work(0, 1);
-        }
+    /// Calls `work(index)` once on each thread, and returns when all have.
+    fn run(&mut self, work: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes; `Wait` keeps this call, even if it unwinds, until no worker uses it.
         let work_ptr =
-            unsafe { std::mem::transmute::<*const (dyn Fn(usize, usize) + Sync + '_), *const Work>(work) };
+            unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Work>(work) };
         let order = &shared.order.0;
         // SAFETY: no worker runs: the last run's `Wait` saw all of them done, and the pool is borrowed mutably.
         unsafe { *order.work.get() = Some(work_ptr) };
@@ -115,7 +147,7 @@ impl Pool {
                 thread.unpark();
             }
         }
-        work(0, count);
+        work(0);
         drop(wait);
         if shared.panicked.swap(false, Ordering::Relaxed) {
             // SAFETY: all workers are done, the one that wrote it too.
@@ -145,7 +177,7 @@ impl Drop for Wait<'_> {
     }
 }
 
-impl Drop for Pool {
+impl Drop for Threads {
     fn drop(&mut self) {
         let order = &self.shared.order.0;
         order.close.store(true, Ordering::Relaxed);
@@ -159,7 +191,7 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn worker(&self, index: usize, count: usize) {
+    fn worker(&self, index: usize) {
         let (order, report) = (&self.order.0, &self.reports[index - 1].0);
         let mut seen = 0;
         loop {
@@ -182,7 +214,7 @@ impl Shared {
             }
             // SAFETY: `run` changed, so the work is set, and stays valid until this worker reports that it is done.
             let work = unsafe { (*order.work.get()).map(|work| &*work) };
-            let result = catch_unwind(AssertUnwindSafe(|| work.map(|work| work(index, count))));
+            let result = catch_unwind(AssertUnwindSafe(|| work.map(|work| work(index))));
             if let Err(panic) = result
                 && !self.panicked.swap(true, Ordering::Relaxed)
             {
@@ -194,7 +226,7 @@ impl Shared {
     }
 }
 
-/// The part of `0..n` that thread `index` of `count` takes: contiguous, and of even size but for one.
+/// Part `index` of `count` parts of `0..n`: contiguous, and of even size but for one.
 pub(crate) fn part(n: usize, index: usize, count: usize) -> Range<usize> {
     n * index / count..n * (index + 1) / count
 }
@@ -240,9 +272,9 @@ mod tests {
             let mut pool = Pool::new(threads);
             let calls: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
             for run in 0..2000 {
-                pool.run(&|index, count| {
-                    assert_eq!(count, threads);
-                    calls[index].fetch_add(1, Ordering::Relaxed);
+                pool.run(&|share| {
+                    assert_eq!(share.count(), threads);
+                    calls[share.index()].fetch_add(1, Ordering::Relaxed);
                 });
                 assert!(calls.iter().all(|c| c.load(Ordering::Relaxed) == run + 1));
                 if run % 500 == 0 {
@@ -255,10 +287,11 @@ mod tests {
     #[test]
     fn a_panic_is_passed_on_and_the_pool_lives() {
         let mut pool = Pool::new(2);
-        let panic = catch_unwind(AssertUnwindSafe(|| pool.run(&|index, _| assert_ne!(index, 1, "broken"))));
+        let panic =
+            catch_unwind(AssertUnwindSafe(|| pool.run(&|share| assert_ne!(share.index(), 1, "broken"))));
         assert!(panic.unwrap_err().downcast_ref::<String>().is_some_and(|text| text.contains("broken")));
         let count = AtomicUsize::new(0);
-        pool.run(&|_, _| {
+        pool.run(&|_| {
             count.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(count.into_inner(), 2);
@@ -285,10 +318,10 @@ mod tests {
                         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                         let length = state >> 54;
                         let to = Shards::new(&mut sums);
-                        pool.run(&|index, _| {
+                        pool.run(&|share| {
                             (0..length).for_each(|_| spin_loop());
                             // SAFETY: each thread has its own number; the vector outlives the run.
-                            unsafe { *to.get().add(index * 16) += run };
+                            unsafe { *to.get().add(share.index() * 16) += run };
                         });
                         let all = sums.iter().step_by(16).all(|sum| *sum == run * (run + 1) / 2);
                         assert!(all, "{threads} threads, run {run}: {sums:?}");
@@ -311,7 +344,7 @@ mod tests {
             let mut pool = Pool::new(threads);
             let mut thousand = || {
                 let start = std::time::Instant::now();
-                (0..1000).for_each(|_| pool.run(&|_, _| {}));
+                (0..1000).for_each(|_| pool.run(&|_| {}));
                 start.elapsed()
             };
             let best = (0..500).map(|_| thousand()).min().unwrap();

@@ -167,7 +167,7 @@ mod tests {
             move |stream: &mut Stream| {
                 let now = counts.0.fetch_add(1, SeqCst) + 1;
                 counts.1.fetch_max(now, SeqCst);
-                stream.pool.run(&|_, _| thread::sleep(Duration::from_micros(200)));
+                stream.pool.run(&|_| thread::sleep(Duration::from_micros(200)));
                 counts.0.fetch_sub(1, SeqCst);
                 counts.2.fetch_add(1, SeqCst);
             }

@@ -467,10 +467,10 @@ impl Direct {
         let (tiles, outs) = (g.output[0] * self.spans.len(), self.outs.len());
         let (dst, dst_stride) = (Shards::new(dst.data), dst.batch_stride);
         let split = self.work().split(pool.threads());
-        pool.run(&|index, count| {
+        pool.run(&|share| {
             let run = Run { of: self, src, dst: dst.get(), dst_stride, target: &target };
             let mine = match split {
-                Split::Places => part(shape.batch * tiles, index, count),
+                Split::Places => share.part(shape.batch * tiles),
                 Split::Channels => 0..shape.batch * tiles,
             };
             for (image, tiles) in by_row(mine, tiles) {
@@ -479,7 +479,7 @@ impl Direct {
                     let chunk = part(tiles.len(), i, chunks);
                     let own = match split {
                         Split::Places => 0..outs * chunk.len(),
-                        Split::Channels => part(outs * chunk.len(), index, count),
+                        Split::Channels => share.part(outs * chunk.len()),
                     };
                     for (out, own) in by_row(own, chunk.len()) {
                         let first = tiles.start + chunk.start;

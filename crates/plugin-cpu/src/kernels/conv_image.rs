@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
     weights::Weights,
 };
 use std::{cell::RefCell, marker::PhantomData, ops::Range, sync::Arc};
@@ -310,9 +310,9 @@ impl ImageConv {
         let out = Shards::new(dst.data);
         let target = Target::new(&self.post, addend, dst_image, shape.batch);
         let span = self.span();
-        pool.run(&|index, count| {
+        pool.run(&|share| {
             self.with_strip(|strip| {
-                let mine = part(shape.batch * oh, index, count);
+                let mine = share.part(shape.batch * oh);
                 let mut at = mine.start;
                 while at < mine.end {
                     let (image, first) = (at / oh, at % oh);

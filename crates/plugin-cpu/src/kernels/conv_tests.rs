@@ -211,7 +211,7 @@ fn random_geometry_on_every_instruction_set() {
                 let src = Blocked { data: &src, batch_stride: src.len() / batch };
                 let batch_stride = dst.len() / batch;
                 let to = BlockedMut { data: &mut dst, batch_stride };
-                conv.run(&mut Pool::new(threads), src, to, addend, &mut vec![f32::NAN; scratch]);
+                conv.run(&mut Pool::uneven(threads), src, to, addend, &mut vec![f32::NAN; scratch]);
                 dst
             };
             let what = format!("case {case} {} {algorithm:?} {shape:?} {activation:?} {sum:?}", isa.name());
@@ -323,7 +323,7 @@ fn images_of_either_layout_and_type() {
                     let mut dst = vec![f32::NAN; expected.len()];
                     let batch_stride = dst.len() / batch;
                     let to = BlockedMut { data: &mut dst, batch_stride };
-                    conv.run(&mut Pool::new(threads), source, to, Addend::None);
+                    conv.run(&mut Pool::uneven(threads), source, to, Addend::None);
                     dst
                 };
                 let one = run(1);

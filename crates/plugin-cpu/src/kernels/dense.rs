@@ -152,8 +152,8 @@ impl Dense {
                 // Rows that lie a power of two apart push each other out of the cache.
                 let stride = copied_stride(self.inputs);
                 let to = Shards::new(scratch);
-                pool.run(&|index, count| {
-                    for row in part(rows, index, count) {
+                pool.run(&|share| {
+                    for row in share.part(rows) {
                         let from = &src[row * self.inputs..][..self.inputs];
                         // SAFETY: row `row` of the scratch memory, whose length was checked; this thread's own.
                         unsafe {
@@ -166,16 +166,16 @@ impl Dense {
         };
         let panels = self.outputs.div_ceil(VECTORS * self.isa.block());
         let dst = Shards::new(dst);
-        pool.run(&|index, count| {
+        pool.run(&|share| {
             let run = |panels: Range<usize>, rows: Range<usize>| {
                 let addend = addend.map_or(std::ptr::null(), <[f32]>::as_ptr);
                 self.isa.dispatch(Part { of: self, src, stride, dst: dst.get(), addend, panels, rows });
             };
             // Few panels and many rows: threads share the rows.
-            if panels >= count * 4 || rows < count * 2 {
-                run(part(panels, index, count), 0..rows)
+            if panels >= share.count() * 4 || rows < share.count() * 2 {
+                run(share.part(panels), 0..rows)
             } else {
-                run(0..panels, part(rows, index, count))
+                run(0..panels, share.part(rows))
             }
         });
     }
@@ -502,7 +502,7 @@ mod tests {
                         let mut dst = vec![f32::NAN; rows * outputs];
                         let addend = (sum != Sum::None).then_some(&add[..]);
                         let mut scratch = vec![f32::NAN; Dense::scratch(isa, rows, inputs)];
-                        dense.run(&mut Pool::new(threads), &src, &mut dst, addend, &mut scratch);
+                        dense.run(&mut Pool::uneven(threads), &src, &mut dst, addend, &mut scratch);
                         dst
                     };
                     let one = run(1);

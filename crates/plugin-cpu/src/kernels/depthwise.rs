@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, by_row, part},
+    pool::{Pool, Shards, by_row},
     weights::Weights,
 };
 use std::{ops::Range, sync::Arc};
@@ -344,9 +344,9 @@ impl Depthwise {
             // SAFETY: the tensors are as long as the shape says; the parts of the threads are disjoint.
             unsafe { self.band(&target, Band { src, dst, addend, block, rows }) };
         };
-        pool.run(&|index, count| {
+        pool.run(&|share| {
             // Places, not channels: so the convolutions before and after are divided.
-            for (image, rows) in by_row(part(shape.batch * height, index, count), height) {
+            for (image, rows) in by_row(share.part(shape.batch * height), height) {
                 (0..blocks).for_each(|block| band(image, block, rows.clone()));
             }
         });

@@ -3,7 +3,7 @@
 use super::suppress::{Corners, best, index, key, scratch, suppress};
 use crate::{
     isa::Isa,
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 use ir::op::DetectionOutput;
 
@@ -117,8 +117,8 @@ impl Detection {
         assert!(priors.len() >= each * if self.own_priors { self.images } else { 1 });
         assert!(changes.len() == self.images * count * sets * 4 && boxes.len() >= changes.len());
         let out = Shards::new(boxes);
-        pool.run(&|thread, threads| {
-            for at in part(self.images * count, thread, threads) {
+        pool.run(&|share| {
+            for at in share.part(self.images * count) {
                 let (image, prior) = (at / count, at % count);
                 let own = &priors[if self.own_priors { image * each } else { 0 }..][..each];
                 let numbers = &own[prior * size..][..size];
@@ -159,17 +159,18 @@ impl Detection {
         let background = |class: usize| class as i64 == self.op.background_label_id;
         let (candidates, kept) = (Shards::new(candidates), Shards::new(kept));
         let (winners, counts) = (Shards::new(winners), Shards::new(counts));
-        pool.run(&|thread, threads| {
-            let threads = threads.min(self.threads);
-            if thread >= threads {
-                return;
-            }
+        pool.run(&|share| {
+            let Some(share) = share.among(self.threads) else { return };
             // SAFETY: each of the threads has memory of its own, of the lengths asserted.
             let (candidates, kept) = unsafe {
-                let candidates = std::slice::from_raw_parts_mut(candidates.get().add(thread * own), own);
-                (candidates, std::slice::from_raw_parts_mut(kept.get().add(thread * own_kept), own_kept))
+                let candidates =
+                    std::slice::from_raw_parts_mut(candidates.get().add(share.index() * own), own);
+                (
+                    candidates,
+                    std::slice::from_raw_parts_mut(kept.get().add(share.index() * own_kept), own_kept),
+                )
             };
-            for at in part(self.images * groups, thread, threads) {
+            for at in share.part(self.images * groups) {
                 let (image, first) = (at / groups, at % groups * group);
                 let here = group.min(classes - first);
                 let mut found = [0usize; GROUP];

@@ -3,7 +3,7 @@
 use super::post::{Activation, Each, Sum};
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, by_row, part},
+    pool::{Pool, Shards, by_row},
 };
 use std::ops::Range;
 
@@ -125,18 +125,18 @@ impl Elementwise {
             }
         };
         let vectors = self.len.div_ceil(PLACE);
-        pool.run(&|index, count| {
+        pool.run(&|share| {
             let chunks = |unit: usize, vectors: Range<usize>| {
                 let end = self.len.min(vectors.end * PLACE);
                 let firsts = (vectors.start * PLACE..end).step_by(CHUNK);
                 firsts.for_each(|first| chunk(unit, first, CHUNK.min(end - first)));
             };
             if vectors < FEW_PLACES {
-                part(self.images * self.planes, index, count).for_each(|unit| chunks(unit, 0..vectors));
+                share.part(self.images * self.planes).for_each(|unit| chunks(unit, 0..vectors));
                 return;
             }
             // Places, not channels: so most of what comes before and after is divided.
-            for (image, vectors) in by_row(part(self.images * vectors, index, count), vectors) {
+            for (image, vectors) in by_row(share.part(self.images * vectors), vectors) {
                 (0..self.planes).for_each(|plane| chunks(image * self.planes + plane, vectors.clone()));
             }
         });

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, by_row, part},
+    pool::{Pool, Shards, by_row},
     weights::Weights,
 };
 use std::{ops::Range, sync::Arc};
@@ -269,15 +269,14 @@ impl ExpandDepthwise {
             // SAFETY: the lengths were checked; rows and memory are this thread's.
             unsafe { self.rows([image, tile], blocks, rows, src, dst, memory.get().add(index * own)) };
         };
-        pool.run(&|index, _| {
-            if index >= threads {
-                return;
-            }
+        pool.run(&|share| {
+            let Some(share) = share.among(threads) else { return };
+            let index = share.index();
             let units = match split {
                 Split::Places => shape.batch * height,
                 Split::Channels => shape.batch * outs.len() * height,
             };
-            for (plane, some) in by_row(part(units, index, threads), height) {
+            for (plane, some) in by_row(share.part(units), height) {
                 match split {
                     Split::Places => (0..outs.len()).for_each(|tile| rows(index, plane, tile, some.clone())),
                     Split::Channels => rows(index, plane / outs.len(), plane % outs.len(), some),
@@ -498,7 +497,7 @@ mod tests {
                     let from = Source::Blocked(Blocked { data: &src, batch_stride: src.len() / batch });
                     let batch_stride = dst.len() / batch;
                     let to = BlockedMut { data: &mut dst, batch_stride };
-                    both.run(&mut Pool::new(threads), from, to, &mut scratch);
+                    both.run(&mut Pool::uneven(threads), from, to, &mut scratch);
                     dst.into_iter().map(f32::to_bits).collect::<Vec<_>>()
                 };
                 let (first, second) = parts();

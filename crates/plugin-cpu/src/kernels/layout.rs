@@ -2,7 +2,7 @@
 
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 
 /// Pixels that a thread takes at a time.
@@ -26,8 +26,8 @@ pub(crate) fn block(
     let (lines, length) = if strides[2] == w * strides[3] { (1, h * w) } else { (h, w) };
     let pieces = length.div_ceil(PIXELS);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for at in part(n * blocks * lines * pieces, index, count) {
+    pool.run(&|share| {
+        for at in share.part(n * blocks * lines * pieces) {
             let (line, first) = (at / pieces, at % pieces * PIXELS);
             let (image, block, y) = (line / lines / blocks, line / lines % blocks, line % lines);
             let pixels = PIXELS.min(length - first);
@@ -64,8 +64,8 @@ pub(crate) fn unblock(isa: Isa, pool: &mut Pool, src: &[f32], dst: &mut [f32], [
     assert_eq!(dst.len(), n * c * plane);
     let pieces = plane.div_ceil(PIXELS);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for at in part(n * blocks * pieces, index, count) {
+    pool.run(&|share| {
+        for at in share.part(n * blocks * pieces) {
             let (place, first) = (at / pieces, at % pieces * PIXELS);
             let (image, block) = (place / blocks, place % blocks);
             let pixels = PIXELS.min(plane - first);
@@ -184,11 +184,11 @@ pub(crate) fn copy_rows(
     let rows = dst.len() / to.0;
     assert!(from.1 + length <= from.0 && to.1 + length <= to.0 && src.len() >= rows * from.0);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
+    pool.run(&|share| {
         // Whatever is less, rows or bytes of one row, is not divided.
-        let (rows, bytes) = match rows >= count {
-            true => (part(rows, index, count), 0..length),
-            false => (0..rows, part(length, index, count)),
+        let (rows, bytes) = match rows >= share.count() {
+            true => (share.part(rows), 0..length),
+            false => (0..rows, share.part(length)),
         };
         for row in rows {
             let src = &src[row * from.0 + from.1..][bytes.clone()];
@@ -219,7 +219,7 @@ mod tests {
                 |[i, j, y, x]: [usize; 4]| i * strides[0] + j * strides[1] + y * strides[2] + x * strides[3];
             for isa in Isa::available() {
                 let (b, blocks) = (isa.block(), c.div_ceil(isa.block()));
-                let mut pool = Pool::new(1 + case % 2);
+                let mut pool = Pool::uneven(1 + case % 2);
                 let mut blocked = vec![f32::NAN; n * blocks * h * w * b];
                 block(isa, &mut pool, &src, strides, &mut blocked, sizes);
                 let mut plain = vec![f32::NAN; src.len()];

@@ -3,7 +3,7 @@
 use super::math;
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 
 /// The numbers of the formula; `alpha` is divided by the window's size already.
@@ -99,8 +99,8 @@ pub(crate) fn run(
         Neighbours::Apart([outer, len, inner]) => {
             assert_eq!(src.len(), outer * len * inner);
             let groups = inner.div_ceil(isa.block());
-            pool.run(&|index, count| {
-                for at in part(outer * groups, index, count) {
+            pool.run(&|share| {
+                for at in share.part(outer * groups) {
                     let first = at % groups * isa.block();
                     let start = at / groups * len * inner + first;
                     // SAFETY: a vector of lines from `start` on is within both slices, and this thread's own.
@@ -120,15 +120,13 @@ pub(crate) fn run(
             let groups = pixels.div_ceil(PIXELS);
             let size = PIXELS * line(isa, response, channels);
             let scratch = Shards::new(scratch);
-            pool.run(&|index, count| {
-                let count = count.min(threads);
-                if index >= count {
-                    return;
-                }
+            pool.run(&|share| {
+                let Some(share) = share.among(threads) else { return };
                 // SAFETY: each of the threads has memory of its own.
-                let lines = unsafe { std::slice::from_raw_parts_mut(scratch.get().add(index * size), size) };
+                let lines =
+                    unsafe { std::slice::from_raw_parts_mut(scratch.get().add(share.index() * size), size) };
                 lines.fill(0.0);
-                for at in part(images * groups, index, count) {
+                for at in share.part(images * groups) {
                     let first = at % groups * PIXELS;
                     let start = at / groups * image_stride + first * pixel_stride;
                     // SAFETY: pixels within both slices, as was checked, and this thread's own.
@@ -264,8 +262,8 @@ pub(crate) fn window(
 ) {
     assert!(src.len() == outer * len * inner && dst.len() == src.len());
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for row in part(outer * len, index, count) {
+    pool.run(&|share| {
+        for row in share.part(outer * len) {
             let (first, i) = (row / len * len, row % len);
             // SAFETY: row `row` of `dst`, this thread's own.
             let to = unsafe { std::slice::from_raw_parts_mut(out.get().add(row * inner), inner) };
@@ -302,8 +300,8 @@ pub(crate) fn apply(isa: Isa, pool: &mut Pool, response: Response, src: &[f32], 
     const CHUNK: usize = 1024;
     let total = dst.len();
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for chunk in part(total.div_ceil(CHUNK), index, count) {
+    pool.run(&|share| {
+        for chunk in share.part(total.div_ceil(CHUNK)) {
             let range = chunk * CHUNK..total.min((chunk + 1) * CHUNK);
             // SAFETY: a chunk of `dst`, this thread's own.
             let to = unsafe { std::slice::from_raw_parts_mut(out.get().add(range.start), range.len()) };

@@ -5,7 +5,7 @@
 use super::conv_tile::unroll;
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 use std::ops::Range;
 
@@ -105,15 +105,13 @@ impl Product {
         };
         let (out, scratch) = (Shards::new(c), Shards::new(scratch));
         let packed = self.packed();
-        pool.run(&|index, count| {
-            let count = count.min(self.threads);
-            if index >= count {
-                return;
-            }
+        pool.run(&|share| {
+            let Some(share) = share.among(self.threads) else { return };
             // SAFETY: each of the threads has memory of its own.
-            let memory = unsafe { std::slice::from_raw_parts_mut(scratch.get().add(index * packed), packed) };
+            let memory =
+                unsafe { std::slice::from_raw_parts_mut(scratch.get().add(share.index() * packed), packed) };
             let mut held = None;
-            for at in part(self.batch.len() * column_parts * row_parts, index, count) {
+            for at in share.part(self.batch.len() * column_parts * row_parts) {
                 let (matrix, column_part, row_part) =
                     (at / row_parts / column_parts, at / row_parts % column_parts, at % row_parts);
                 let (i, j) = self.batch[matrix];

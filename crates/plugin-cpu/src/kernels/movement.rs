@@ -2,7 +2,7 @@
 //! offset for each of its indices, or is filled in. Slices, padding, repetition, picks, and blocks of space to and
 //! from channels are all of this form.
 
-use crate::pool::{Pool, Shards, part};
+use crate::pool::{Pool, Shards};
 
 /// Marks the indices along an axis at which nothing is taken: what lies there is filled in.
 pub(crate) const NONE: isize = isize::MAX;
@@ -188,8 +188,8 @@ impl Movement {
             Inner::Across(_, _, rows, _) => rows.div_ceil(TILE),
             _ => 1,
         };
-        pool.run(&|index, count| {
-            for at in part(rows * tiles, index, count) {
+        pool.run(&|share| {
+            for at in share.part(rows * tiles) {
                 let (mut rest, tile) = (at / tiles, at % tiles);
                 let (mut from, mut to, mut filled) = (self.base, 0, false);
                 for axis in self.outer.iter().rev() {
@@ -344,7 +344,7 @@ mod tests {
             for threads in [1, 2] {
                 let mut found = vec![0u64; (total * bytes).div_ceil(8)];
                 let found = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut found)[..total * bytes];
-                movement.run(&mut Pool::new(threads), src, found, &fill[..bytes]);
+                movement.run(&mut Pool::uneven(threads), src, found, &fill[..bytes]);
                 assert_eq!(found, want, "{movement:?}");
             }
         }

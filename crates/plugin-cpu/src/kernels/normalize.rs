@@ -3,7 +3,7 @@
 use super::math;
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 
 /// What becomes of a line.
@@ -45,8 +45,8 @@ pub(crate) fn lines(
     let out = Shards::new(dst);
     let width = if inner == 1 { 1 } else { BESIDE * isa.block() };
     let groups = inner.div_ceil(width);
-    pool.run(&|index, count| {
-        for at in part(outer * groups, index, count) {
+    pool.run(&|share| {
+        for at in share.part(outer * groups) {
             let first = at % groups * width;
             let start = at / groups * len * inner + first;
             // SAFETY: the lines from `start` on, `width` beside each other, are within both and this thread's own.

@@ -3,7 +3,7 @@
 
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 
 /// Marks a plane of zeros.
@@ -26,8 +26,8 @@ pub(crate) fn gather(
     assert_eq!(dst.len(), planes.len() / channels * blocks * b * len);
     let tiles = len.div_ceil(b);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for at in part(planes.len() / channels * blocks * tiles, index, count) {
+    pool.run(&|share| {
+        for at in share.part(planes.len() / channels * blocks * tiles) {
             let (image, block, first) = (at / tiles / blocks, at / tiles % blocks, at % tiles * b);
             let pixels = b.min(len - first);
             let start = (at / tiles * len + first) * b;
@@ -77,8 +77,8 @@ impl Scatter {
         assert!(planes.iter().all(|plane| plane + len <= dst.len()));
         let tiles = len.div_ceil(b);
         let out = Shards::new(dst);
-        pool.run(&|index, count| {
-            for at in part(planes.len() / channels * blocks * tiles, index, count) {
+        pool.run(&|share| {
+            for at in share.part(planes.len() / channels * blocks * tiles) {
                 let (image, block, first) = (at / tiles / blocks, at / tiles % blocks, at % tiles * b);
                 let pixels = b.min(len - first);
                 let from = &src[(at / tiles * len + first) * b..][..pixels * b];
@@ -122,8 +122,8 @@ pub(crate) fn interleave(
     let b = isa.block();
     assert_eq!(dst.len(), planes * height * width * b);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for at in part(planes * height, index, count) {
+    pool.run(&|share| {
+        for at in share.part(planes * height) {
             let (plane, y) = (at / height, at % height);
             // SAFETY: row `at`, within `dst` and this thread's own.
             let row = unsafe { std::slice::from_raw_parts_mut(out.get().add(at * width * b), width * b) };

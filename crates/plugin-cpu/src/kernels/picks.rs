@@ -1,6 +1,6 @@
 //! Elements picked by indices that are computed, the best along an axis, and running sums.
 
-use crate::pool::{Pool, Shards, part};
+use crate::pool::{Pool, Shards};
 use std::{
     ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
@@ -50,8 +50,8 @@ pub(crate) fn pick(
     let slots = dst.len() / size;
     let outside = AtomicUsize::new(usize::MAX);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        let slots = part(slots, index, count);
+    pool.run(&|share| {
+        let slots = share.part(slots);
         // SAFETY: the slots of this thread, within `dst`.
         let dst =
             unsafe { std::slice::from_raw_parts_mut(out.get().add(slots.start * size), slots.len() * size) };
@@ -158,14 +158,11 @@ impl Best {
         assert!(src.len() == outer * len * inner && scratch.len() >= self.threads * len);
         assert!(dst.len() == outer * kept * inner && positions.len() == dst.len() && kept <= len);
         let (out, places, scratch) = (Shards::new(dst), Shards::new(positions), Shards::new(scratch));
-        pool.run(&|index, count| {
-            let count = count.min(self.threads);
-            if index >= count {
-                return;
-            }
+        pool.run(&|share| {
+            let Some(share) = share.among(self.threads) else { return };
             // SAFETY: each of the threads has memory of its own, of a line.
-            let keys = unsafe { std::slice::from_raw_parts_mut(scratch.get().add(index * len), len) };
-            for line in part(outer * inner, index, count) {
+            let keys = unsafe { std::slice::from_raw_parts_mut(scratch.get().add(share.index() * len), len) };
+            for line in share.part(outer * inner) {
                 let (o, i) = (line / inner, line % inner);
                 let at = |position: usize| (o * len + position) * inner + i;
                 for (position, slot) in keys.iter_mut().enumerate() {
@@ -212,8 +209,8 @@ pub(crate) fn running_sums<T: Copy + Send + Sync, W: Copy + Default>(
     const BESIDE: usize = 64;
     let groups = inner.div_ceil(BESIDE);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for at in part(outer * groups, index, count) {
+    pool.run(&|share| {
+        for at in share.part(outer * groups) {
             let first = at % groups * BESIDE;
             let width = BESIDE.min(inner - first);
             let mut sums = [W::default(); BESIDE];

@@ -4,7 +4,7 @@
 use super::{power, widen::Widened};
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 use ir::{
     ElementType,
@@ -147,8 +147,8 @@ impl Pointwise {
         }
         let failed = AtomicBool::new(false);
         let out = Shards::new(dst);
-        pool.run(&|index, count| {
-            for chunk in part(self.total.div_ceil(CHUNK), index, count) {
+        pool.run(&|share| {
+            for chunk in share.part(self.total.div_ceil(CHUNK)) {
                 let start = chunk * CHUNK;
                 let len = CHUNK.min(self.total - start);
                 // SAFETY: elements `start..start + len`, within `dst` and this thread's own.

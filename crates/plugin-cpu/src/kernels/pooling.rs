@@ -2,7 +2,7 @@
 
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, by_row, part},
+    pool::{Pool, Shards, by_row},
 };
 use std::ops::Range;
 
@@ -51,7 +51,7 @@ pub(crate) fn run(isa: Isa, pool: &mut Pool, shape: &PoolShape, src: &[f32], dst
     assert_eq!(src.len(), shape.planes * ih * iw * b);
     assert_eq!(dst.len(), shape.planes * oh * ow * b);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
+    pool.run(&|share| {
         let row = |plane: usize, y: usize| {
             let at = plane * oh + y;
             // SAFETY: row `at`, within `dst` and this thread's own.
@@ -59,12 +59,11 @@ pub(crate) fn run(isa: Isa, pool: &mut Pool, shape: &PoolShape, src: &[f32], dst
             isa.dispatch(Row { shape, y, src: &src[plane * ih * iw * b..][..ih * iw * b], dst: row });
         };
         if oh < FEW_ROWS {
-            by_row(part(shape.planes * oh, index, count), oh)
-                .for_each(|(plane, ys)| ys.for_each(|y| row(plane, y)));
+            by_row(share.part(shape.planes * oh), oh).for_each(|(plane, ys)| ys.for_each(|y| row(plane, y)));
             return;
         }
         // Places, not channels: so the convolutions before and after are divided.
-        let ys = part(oh, index, count);
+        let ys = share.part(oh);
         (0..shape.planes).for_each(|plane| ys.clone().for_each(|y| row(plane, y)));
     });
 }
@@ -265,7 +264,7 @@ mod tests {
                 let src = r.vec(p.planes * input[0] * input[1] * b);
                 let run = |threads| {
                     let mut dst = vec![f32::NAN; p.planes * output[0] * output[1] * b];
-                    super::run(isa, &mut Pool::new(threads), &p, &src, &mut dst);
+                    super::run(isa, &mut Pool::uneven(threads), &p, &src, &mut dst);
                     dst
                 };
                 let one = run(1);

@@ -3,7 +3,7 @@
 use super::pooling::Reduction;
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 use ir::op::Window;
 
@@ -25,8 +25,8 @@ pub(crate) fn run(
     let rows = depth.output * height.output;
     assert!(src.len() == planes * input && dst.len() == planes * rows * width.output);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
-        for at in part(planes * rows, index, count) {
+    pool.run(&|share| {
+        for at in share.part(planes * rows) {
             let src = &src[at / rows * input..][..input];
             let (z, y) = (at % rows / height.output, at % height.output);
             // SAFETY: row `at`, within `dst` and this thread's own.

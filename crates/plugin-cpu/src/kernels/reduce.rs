@@ -3,7 +3,7 @@
 use super::math;
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 
 /// How a line of elements becomes one.
@@ -63,7 +63,7 @@ pub(crate) fn reduce(
     let width = if inner == 1 { 1 } else { isa.block() * BESIDE };
     let groups = inner.div_ceil(width);
     let out = Shards::new(dst);
-    pool.run(&|index, count| {
+    pool.run(&|share| {
         let fold = |at: usize| {
             let (line, first) = (at / groups, at % groups * width);
             // SAFETY: the lines from `first` on, `width` beside each other if there are so many, are within both; the
@@ -75,7 +75,7 @@ pub(crate) fn reduce(
             }
         };
         let (all, units) = if rows > 1 { (rows, rows * groups) } else { (outer, outer * groups) };
-        let mine = part(all, index, count);
+        let mine = share.part(all);
         for first in (0..outer * groups).step_by(units.max(1)) {
             (first + mine.start * groups..first + mine.end * groups).for_each(fold);
         }
@@ -215,8 +215,8 @@ pub(crate) fn softmax(
     let out = Shards::new(dst);
     // Lines along the axis: one at a time where they are contiguous, else a vector of neighbours.
     let groups = if inner == 1 { 1 } else { inner.div_ceil(isa.block()) };
-    pool.run(&|index, count| {
-        for at in part(outer * groups, index, count) {
+    pool.run(&|share| {
+        for at in share.part(outer * groups) {
             let start = at / groups * len * inner + at % groups * isa.block();
             let width = isa.block().min(inner - at % groups * isa.block());
             // SAFETY: the lines from `start` on, `width` beside each other, are within both and this thread's own.
@@ -342,7 +342,7 @@ mod tests {
                 let run = |threads| {
                     let mut dst = vec![f32::NAN; outer * inner];
                     let sizes = [outer, len, inner];
-                    reduce(isa, &mut Pool::new(threads), reduction, sizes, rows, &src, &mut dst);
+                    reduce(isa, &mut Pool::uneven(threads), reduction, sizes, rows, &src, &mut dst);
                     dst
                 };
                 let one = run(1);
@@ -371,7 +371,7 @@ mod tests {
             for isa in Isa::available() {
                 let run = |threads| {
                     let mut dst = vec![f32::NAN; src.len()];
-                    softmax(isa, &mut Pool::new(threads), [outer, len, inner], &src, &mut dst);
+                    softmax(isa, &mut Pool::uneven(threads), [outer, len, inner], &src, &mut dst);
                     dst
                 };
                 let one = run(1);

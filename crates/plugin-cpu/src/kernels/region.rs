@@ -3,7 +3,7 @@
 use super::math;
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 use std::ops::Range;
 
@@ -27,8 +27,8 @@ impl Predictions {
         let each = (self.coords + 1 + self.classes) * self.area;
         assert!(src.len() == self.boxes * each && dst.len() == src.len());
         let out = Shards::new(dst);
-        pool.run(&|thread, threads| {
-            for at in part(self.boxes, thread, threads) {
+        pool.run(&|share| {
+            for at in share.part(self.boxes) {
                 // SAFETY: the elements of a box of this thread's own, within `dst`.
                 let dst = unsafe { std::slice::from_raw_parts_mut(out.get().add(at * each), each) };
                 let src = &src[at * each..][..each];
@@ -148,16 +148,13 @@ impl Regions {
         assert!(scratch.len() >= self.scratch() * 2 && each > 0 && dst.len().is_multiple_of(each));
         let (count, area) = (dst.len() / each, height * width);
         let (out, scratch) = (Shards::new(dst), Shards::new(scratch));
-        pool.run(&|thread, threads| {
-            let threads = threads.min(self.threads);
-            if thread >= threads {
-                return;
-            }
+        pool.run(&|share| {
+            let Some(share) = share.among(self.threads) else { return };
             // SAFETY: each of the threads has memory of its own, of the length asserted.
             let noted: &mut [Bounds] = unsafe {
-                std::slice::from_raw_parts_mut(scratch.get().cast::<Bounds>().add(thread * own), own)
+                std::slice::from_raw_parts_mut(scratch.get().cast::<Bounds>().add(share.index() * own), own)
             };
-            for region in part(count, thread, threads) {
+            for region in share.part(count) {
                 for (i, slot) in noted.iter_mut().enumerate() {
                     let (k, bin) = if i < rows { (0, i) } else { (1, i - rows) };
                     let range = bounds(region, k, bin);

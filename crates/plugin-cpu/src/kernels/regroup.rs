@@ -3,7 +3,7 @@
 
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 
 /// Channels that follow each other in a source.
@@ -82,8 +82,8 @@ impl Regroup {
         for (i, (blocks, pieces)) in self.sources.iter().enumerate() {
             let src = source(i);
             assert_eq!(src.len(), self.images * blocks * plane);
-            pool.run(&|index, count| {
-                for at in part(self.images * pieces.len() * chunks, index, count) {
+            pool.run(&|share| {
+                for at in share.part(self.images * pieces.len() * chunks) {
                     let (image, first) = (at / chunks / pieces.len(), at % chunks * PIXELS);
                     let piece = &pieces[at / chunks % pieces.len()];
                     let pixels = PIXELS.min(self.pixels - first);
@@ -160,7 +160,7 @@ mod tests {
                 let regroup = Regroup::new(isa, images, pixels, &channels, &runs);
                 for threads in [1, 2] {
                     let mut dst = vec![f32::NAN; expected.len()];
-                    regroup.run(&mut Pool::new(threads), |i| &blocked[i][..], &mut dst);
+                    regroup.run(&mut Pool::uneven(threads), |i| &blocked[i][..], &mut dst);
                     assert_eq!(dst, expected, "case {case} {} {channels:?} {runs:?}", isa.name());
                 }
             }

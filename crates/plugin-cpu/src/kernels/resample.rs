@@ -4,7 +4,7 @@
 
 use crate::{
     isa::{Isa, Kernel, Simd},
-    pool::{Pool, Shards, part},
+    pool::{Pool, Shards},
 };
 
 /// The elements of the input, with their weights, that make up each element along an axis of the output.
@@ -84,14 +84,12 @@ impl Resample {
         let input: usize = self.outer.iter().map(|axis| axis.input).product();
         assert!(src.len() == input * from && dst.len() == rows * to && scratch.len() >= self.scratch());
         let (out, scratch) = (Shards::new(dst), Shards::new(scratch));
-        pool.run(&|index, count| {
-            let count = count.min(self.threads);
-            if index >= count {
-                return;
-            }
+        pool.run(&|share| {
+            let Some(share) = share.among(self.threads) else { return };
             // SAFETY: each of the threads has memory of its own, of a row.
-            let blend = unsafe { std::slice::from_raw_parts_mut(scratch.get().add(index * from), from) };
-            for row in part(rows, index, count) {
+            let blend =
+                unsafe { std::slice::from_raw_parts_mut(scratch.get().add(share.index() * from), from) };
+            for row in share.part(rows) {
                 // SAFETY: row `row` of `dst`, this thread's own.
                 let dst = unsafe { std::slice::from_raw_parts_mut(out.get().add(row * to), to) };
                 isa.dispatch(Row { of: self, src, row, blend, dst });

@@ -285,9 +285,9 @@ impl Winograd {
             })
         };
         if self.work().split(threads) == Split::Places {
-            return pool.run(&|index, count| {
-                for tiles in chunks(part(total, index, count)) {
-                    let stage = stage(tiles, own(index));
+            return pool.run(&|share| {
+                for tiles in chunks(share.part(total)) {
+                    let stage = stage(tiles, own(share.index()));
                     stage.transform_inputs(0..stage.count);
                     stage.multiply(0..self.outs.len());
                 }
@@ -298,23 +298,23 @@ impl Winograd {
         for tiles in chunks(0..total) {
             // In the first thread's memory but for the filters.
             let shared = |index: usize| stage(tiles.clone(), [own(0)[0], own(0)[1], own(index)[2]]);
-            pool.run(&|index, count| {
-                let stage = shared(index);
-                stage.transform_inputs(part(stage.count, index, count));
+            pool.run(&|share| {
+                let stage = shared(share.index());
+                stage.transform_inputs(share.part(stage.count));
             });
             if by_points {
-                pool.run(&|index, count| {
-                    let rows = part(self.cut.size.inputs(), index, count);
-                    shared(index).products(&self.outs, rows);
+                pool.run(&|share| {
+                    let rows = share.part(self.cut.size.inputs());
+                    shared(share.index()).products(&self.outs, rows);
                 });
-                pool.run(&|index, count| {
-                    shared(index).outputs(&self.outs, part(tiles.len(), index, count));
+                pool.run(&|share| {
+                    shared(share.index()).outputs(&self.outs, share.part(tiles.len()));
                 });
             } else {
-                pool.run(&|index, count| {
-                    let mut stage = shared(index);
-                    stage.products = own(index)[1];
-                    stage.multiply(part(self.outs.len(), index, count));
+                pool.run(&|share| {
+                    let mut stage = shared(share.index());
+                    stage.products = own(share.index())[1];
+                    stage.multiply(share.part(self.outs.len()));
                 });
             }
         }

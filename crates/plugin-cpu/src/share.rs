@@ -1,0 +1,263 @@
+//! How much of a kernel's work each thread takes. That is fixed before the kernel starts, so that nothing is shared on
+//! the way; but from kernel to kernel the shares follow the threads' speeds, for cores are not equally fast: another
+//! program runs on the same core, another virtual machine on its other hardware thread, or they are of several kinds.
+
+use std::{
+    cell::Cell,
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// The part of the work that a thread takes.
+pub(crate) struct Share<'a> {
+    index: usize,
+    count: usize,
+    /// Where the part begins and ends, in parts of [`WHOLE`].
+    bounds: [u64; 2],
+    taken: &'a Taken,
+}
+
+/// What a thread has taken, of how many.
+pub(crate) type Taken = Cell<[u64; 2]>;
+
+/// The end of the work in the numbers that shares are cut by.
+const WHOLE: u64 = 1 << 32;
+
+impl<'a> Share<'a> {
+    /// An even share.
+    pub(crate) fn even(index: usize, count: usize, taken: &'a Taken) -> Self {
+        let bound = |i: usize| WHOLE * i as u64 / count as u64;
+        Self { index, count, bounds: [bound(index), bound(index + 1)], taken }
+    }
+
+    /// The thread's number.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The number of threads.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The part of `0..n` that is this thread's; those of all threads are all of it.
+    pub(crate) fn part(&self, n: usize) -> Range<usize> {
+        let at = |bound: u64| {
+            ((n as u128 * u128::from(bound) + u128::from(WHOLE / 2)) / u128::from(WHOLE)) as usize
+        };
+        let part = at(self.bounds[0])..at(self.bounds[1]);
+        let [taken, of] = self.taken.get();
+        self.taken.set([taken + part.len() as u64, of + n as u64]);
+        part
+    }
+
+    /// The share if only so many threads have memory to work in; nothing for the others.
+    pub(crate) fn among(&self, threads: usize) -> Option<Self> {
+        match threads < self.count {
+            true => (self.index < threads).then(|| Self::even(self.index, threads, self.taken)),
+            false => Some(Self { ..*self }),
+        }
+    }
+}
+
+/// What a thread did in one run. Each thread has its own cache lines, for it writes there at every run.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Sample {
+    taken: AtomicU64,
+    of: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+impl Sample {
+    /// Notes what was taken, and the time it took.
+    pub(crate) fn set(&self, taken: &Taken, time: Duration) {
+        let [taken, of] = taken.get();
+        self.taken.store(taken, Ordering::Relaxed);
+        self.of.store(of, Ordering::Relaxed);
+        self.nanoseconds.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The part of the work that was taken, and the time in nanoseconds.
+    fn get(&self) -> [f64; 2] {
+        let [taken, of, time] =
+            [&self.taken, &self.of, &self.nanoseconds].map(|number| number.load(Ordering::Relaxed) as f64);
+        [if of > 0.0 { taken / of } else { 0.0 }, time]
+    }
+}
+
+/// The speeds of threads, as far as they are known, and the shares that follow.
+pub(crate) struct Speeds {
+    /// The part of all threads' speed that is each one's.
+    parts: Vec<f64>,
+    /// The parts that the shares are made by.
+    used: Vec<f64>,
+    /// Where shares begin, and the last one ends.
+    bounds: Vec<u64>,
+}
+
+/// Nanoseconds of work that speeds are learnt over: a few inferences of a small network.
+const MEMORY: f64 = 1e7;
+/// What takes fewer nanoseconds says nothing about speed.
+const LEAST: f64 = 3000.0;
+/// A thread is taken to be no slower than this part of the mean speed, so that it has work which shows its speed.
+const SLOWEST: f64 = 0.25;
+/// By how much a speed must change for the shares to change: they should stay, for a thread's data are in its cache.
+const CHANGE: f64 = 0.06;
+
+impl Speeds {
+    /// Of so many threads, all the same.
+    pub(crate) fn even(threads: usize) -> Self {
+        let mut speeds =
+            Self { parts: vec![1.0 / threads as f64; threads], used: Vec::new(), bounds: Vec::new() };
+        speeds.follow();
+        speeds
+    }
+
+    /// Of threads each of which is as much faster than the one before as the second is than the first.
+    #[cfg(test)]
+    pub(crate) fn uneven(threads: usize) -> Self {
+        let all = (threads * (threads + 1) / 2) as f64;
+        let parts = (1..=threads).map(|speed| speed as f64 / all).collect();
+        let mut speeds = Self { parts, ..Self::even(threads) };
+        speeds.follow();
+        speeds
+    }
+
+    /// The share of a thread.
+    pub(crate) fn share<'a>(&self, index: usize, taken: &'a Taken) -> Share<'a> {
+        let bounds = [self.bounds[index], self.bounds[index + 1]];
+        Share { index, count: self.parts.len(), bounds, taken }
+    }
+
+    /// Learns from a run.
+    pub(crate) fn learn(&mut self, samples: &[Sample]) {
+        let of = |sample: &Sample| Some(sample.get()).filter(|[part, time]| *part > 0.0 && *time >= LEAST);
+        // The least time: one that was interrupted says little about those to come.
+        let (mut all, mut least) = (0.0, f64::INFINITY);
+        for sample in samples {
+            let Some([part, time]) = of(sample) else { return };
+            all += part / time;
+            least = least.min(time);
+        }
+        let (weight, count) = ((least / MEMORY).min(0.5), self.parts.len() as f64);
+        let mut changed = false;
+        for ((known, used), sample) in self.parts.iter_mut().zip(&self.used).zip(samples) {
+            let [part, time] = sample.get();
+            *known += weight * ((part / time / all).max(SLOWEST / count) - *known);
+            changed |= (*known - used).abs() * count > CHANGE;
+        }
+        if changed || (self.is_level() && self.used.iter().any(|part| *part != 1.0 / count)) {
+            self.follow();
+        }
+    }
+
+    /// True when the threads are about equally fast.
+    fn is_level(&self) -> bool {
+        let count = self.parts.len() as f64;
+        self.parts.iter().all(|part| (part * count - 1.0).abs() <= CHANGE / 2.0)
+    }
+
+    /// Makes the shares that follow from what is known.
+    fn follow(&mut self) {
+        self.used.clone_from(&self.parts);
+        if self.is_level() {
+            self.used.fill(1.0 / self.parts.len() as f64);
+        }
+        self.bounds.clear();
+        let all: f64 = self.used.iter().sum();
+        let mut before = 0.0;
+        for part in &self.used {
+            self.bounds.push((before / all * WHOLE as f64) as u64);
+            before += part;
+        }
+        self.bounds.push(WHOLE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(speeds: &Speeds, n: usize) -> Vec<usize> {
+        let taken = Taken::default();
+        let mut end = 0;
+        let count = speeds.parts.len();
+        let parts = (0..count).map(|i| {
+            let part = speeds.share(i, &taken).part(n);
+            assert_eq!(part.start, end, "shares follow each other");
+            end = part.end;
+            part.len()
+        });
+        let parts = parts.collect();
+        assert_eq!(end, n, "nothing is left");
+        parts
+    }
+
+    /// Runs of `n` units that take each thread so many nanoseconds a unit.
+    fn work(speeds: &mut Speeds, runs: usize, n: usize, pace: &[u64]) {
+        for _ in 0..runs {
+            let sample = |(i, pace): (usize, &u64)| {
+                let (sample, taken) = (Sample::default(), Taken::default());
+                let units = speeds.share(i, &taken).part(n).len() as u64;
+                sample.set(&taken, Duration::from_nanos(units * pace));
+                sample
+            };
+            let samples: Vec<Sample> = pace.iter().enumerate().map(sample).collect();
+            speeds.learn(&samples);
+        }
+    }
+
+    #[test]
+    fn shares_cover_everything_once() {
+        for count in [1, 2, 3, 7] {
+            let mut speeds = Speeds::even(count);
+            for n in [0, 1, 7, 9, 100] {
+                let parts = parts(&speeds, n);
+                assert!(parts.iter().max().unwrap() - parts.iter().min().unwrap() <= 1, "{parts:?}");
+            }
+            let pace: Vec<u64> = (0..count as u64).map(|i| 100 + 37 * i).collect();
+            work(&mut speeds, 1000, 10_000, &pace);
+            [0, 1, 7, 9, 100, 1 << 40].map(|n| parts(&speeds, n));
+        }
+    }
+
+    #[test]
+    fn shares_follow_speeds_and_come_back() {
+        let mut speeds = Speeds::even(2);
+        work(&mut speeds, 500, 1000, &[100, 200]);
+        let uneven = parts(&speeds, 300);
+        assert!((195..=205).contains(&uneven[0]), "{uneven:?}");
+        // What differs little stays.
+        work(&mut speeds, 500, 1000, &[102, 198]);
+        assert_eq!(parts(&speeds, 300), uneven);
+        work(&mut speeds, 500, 1000, &[150, 151]);
+        assert_eq!(parts(&speeds, 300), [150, 150]);
+        // The speed follows from what each thread took, not from the time alone.
+        work(&mut speeds, 500, 3, &[10_000, 10_000]);
+        assert_eq!(parts(&speeds, 300), [150, 150]);
+    }
+
+    #[test]
+    fn interruptions_and_small_work_change_nothing() {
+        let mut speeds = Speeds::even(2);
+        work(&mut speeds, 1, 1000, &[100, 100_000]);
+        work(&mut speeds, 1000, 10, &[1, 200]);
+        // One thread had nothing to do.
+        work(&mut speeds, 1000, 1, &[10_000, 10_000]);
+        assert_eq!(parts(&speeds, 300), [150, 150]);
+        // However slow a thread is, it keeps work that shows when it is faster again.
+        work(&mut speeds, 5000, 100_000, &[100, 100_000]);
+        let least = parts(&speeds, 1000)[1];
+        assert!((100..=150).contains(&least), "{least}");
+    }
+
+    #[test]
+    fn few_threads_share_evenly() {
+        let (speeds, taken) = (Speeds::even(4), Taken::default());
+        let parts = (0..4).map(|i| speeds.share(i, &taken).among(3).map(|share| share.part(9)));
+        assert_eq!(parts.collect::<Vec<_>>(), [Some(0..3), Some(3..6), Some(6..9), None]);
+        assert_eq!(speeds.share(3, &taken).among(4).map(|share| share.part(8)), Some(6..8));
+    }
+}
