@@ -11,6 +11,7 @@
 //! | `request.rs` | one inference at a time: tensors, start, cancel |
 //! | `stream.rs` | threads that run requests |
 //! | `pool.rs` | threads that run one kernel together |
+//! | `share.rs` | how much of it each of them does |
 //! | `weights.rs` | weights from the file to packed form, shared by plans |
 //! | `export.rs` | compiled models as bytes |
 //! | `isa.rs` | instruction sets and their vectors |
