@@ -97,12 +97,15 @@ pub(crate) struct Speeds {
     bounds: Vec<u64>,
 }
 
-/// Nanoseconds of work that speeds are learnt over: a few inferences of a small network.
-const MEMORY: f64 = 1e7;
+/// Nanoseconds of work that speeds are learnt over: a few layers of a small network. Measured: over ten times as many
+/// the shares come too late, and over fewer they follow noise.
+const MEMORY: f64 = 5e5;
 /// What takes fewer nanoseconds says nothing about speed.
 const LEAST: f64 = 3000.0;
 /// A thread is taken to be no slower than this part of the mean speed, so that it has work which shows its speed.
 const SLOWEST: f64 = 0.25;
+/// A thread that is slower by such a factor all at once was interrupted, which says nothing about its speed.
+const INTERRUPTED: f64 = 5.0;
 /// By how much a speed must change for the shares to change: they should stay, for a thread's data are in its cache.
 const CHANGE: f64 = 0.06;
 
@@ -134,18 +137,23 @@ impl Speeds {
     /// Learns from a run.
     pub(crate) fn learn(&mut self, samples: &[Sample]) {
         let of = |sample: &Sample| Some(sample.get()).filter(|[part, time]| *part > 0.0 && *time >= LEAST);
-        // The least time: one that was interrupted says little about those to come.
         let (mut all, mut least) = (0.0, f64::INFINITY);
         for sample in samples {
             let Some([part, time]) = of(sample) else { return };
             all += part / time;
             least = least.min(time);
         }
+        let seen = samples.iter().map(|sample| {
+            let [part, time] = sample.get();
+            part / time / all
+        });
+        if self.parts.iter().zip(seen.clone()).any(|(known, seen)| seen * INTERRUPTED < *known) {
+            return;
+        }
         let (weight, count) = ((least / MEMORY).min(0.5), self.parts.len() as f64);
         let mut changed = false;
-        for ((known, used), sample) in self.parts.iter_mut().zip(&self.used).zip(samples) {
-            let [part, time] = sample.get();
-            *known += weight * ((part / time / all).max(SLOWEST / count) - *known);
+        for ((known, used), seen) in self.parts.iter_mut().zip(&self.used).zip(seen) {
+            *known += weight * (seen.max(SLOWEST / count) - *known);
             changed |= (*known - used).abs() * count > CHANGE;
         }
         if changed || (self.is_level() && self.used.iter().any(|part| *part != 1.0 / count)) {
@@ -228,7 +236,7 @@ mod tests {
         let mut speeds = Speeds::even(2);
         work(&mut speeds, 500, 1000, &[100, 200]);
         let uneven = parts(&speeds, 300);
-        assert!((195..=205).contains(&uneven[0]), "{uneven:?}");
+        assert!((191..=209).contains(&uneven[0]), "{uneven:?}");
         // What differs little stays.
         work(&mut speeds, 500, 1000, &[102, 198]);
         assert_eq!(parts(&speeds, 300), uneven);
@@ -242,15 +250,15 @@ mod tests {
     #[test]
     fn interruptions_and_small_work_change_nothing() {
         let mut speeds = Speeds::even(2);
-        work(&mut speeds, 1, 1000, &[100, 100_000]);
+        work(&mut speeds, 1000, 1000, &[100, 100_000]);
         work(&mut speeds, 1000, 10, &[1, 200]);
         // One thread had nothing to do.
         work(&mut speeds, 1000, 1, &[10_000, 10_000]);
         assert_eq!(parts(&speeds, 300), [150, 150]);
         // However slow a thread is, it keeps work that shows when it is faster again.
-        work(&mut speeds, 5000, 100_000, &[100, 100_000]);
+        work(&mut speeds, 5000, 100_000, &[100, 850]);
         let least = parts(&speeds, 1000)[1];
-        assert!((100..=150).contains(&least), "{least}");
+        assert!((100..=155).contains(&least), "{least}");
     }
 
     #[test]
