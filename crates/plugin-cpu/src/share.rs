@@ -79,11 +79,11 @@ impl Sample {
         self.nanoseconds.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// The part of the work that was taken, and the time in nanoseconds.
-    fn get(&self) -> [f64; 2] {
+    /// Nanoseconds, and the part of the work that one of them took, if that says anything.
+    fn rate(&self) -> Option<[f64; 2]> {
         let [taken, of, time] =
             [&self.taken, &self.of, &self.nanoseconds].map(|number| number.load(Ordering::Relaxed) as f64);
-        [if of > 0.0 { taken / of } else { 0.0 }, time]
+        (taken > 0.0 && time >= LEAST).then(|| [time, taken / of / time])
     }
 }
 
@@ -136,17 +136,12 @@ impl Speeds {
 
     /// Learns from a run.
     pub(crate) fn learn(&mut self, samples: &[Sample]) {
-        let of = |sample: &Sample| Some(sample.get()).filter(|[part, time]| *part > 0.0 && *time >= LEAST);
         let (mut all, mut least) = (0.0, f64::INFINITY);
         for sample in samples {
-            let Some([part, time]) = of(sample) else { return };
-            all += part / time;
-            least = least.min(time);
+            let Some([time, rate]) = sample.rate() else { return };
+            (all, least) = (all + rate, least.min(time));
         }
-        let seen = samples.iter().map(|sample| {
-            let [part, time] = sample.get();
-            part / time / all
-        });
+        let seen = samples.iter().filter_map(Sample::rate).map(|[_, rate]| rate / all);
         if self.parts.iter().zip(seen.clone()).any(|(known, seen)| seen * INTERRUPTED < *known) {
             return;
         }
@@ -227,7 +222,9 @@ mod tests {
             }
             let pace: Vec<u64> = (0..count as u64).map(|i| 100 + 37 * i).collect();
             work(&mut speeds, 1000, 10_000, &pace);
-            [0, 1, 7, 9, 100, 1 << 40].map(|n| parts(&speeds, n));
+            for n in [0, 1, 7, 9, 100, 1 << 40] {
+                parts(&speeds, n);
+            }
         }
     }
 
