@@ -40,8 +40,8 @@ impl<'a> Nodes<'a> {
         self.facts.get(name).and_then(|fact| fact[key].as_u64()).unwrap_or_default()
     }
 
-    /// The layer that computes a node: itself, or the one before it that swallowed it. Work may also have been swallowed
-    /// by a layer behind it, whose kernel then says `expand`.
+    /// The layer that computes a node: itself, or the one before it that swallowed it. Convolutions are swallowed by the
+    /// depthwise one behind them, whose kernel then says `expand` or `image`.
     pub(super) fn owner(&self, name: &str) -> Option<&'a str> {
         let (start, _) = self.facts.get_key_value(name)?;
         let walk = |step: &dyn Fn(&&'a str) -> Option<&'a str>| {
@@ -49,9 +49,10 @@ impl<'a> Nodes<'a> {
         };
         let before = walk(&|at| self.before.get(at).copied());
         let after = walk(&|at| self.facts[*at]["next"].as_str());
-        let expands = |owner: &&str| self.ran[owner].starts_with("expand_");
+        let expands =
+            |owner: &&str| ["expand_", "image_"].iter().any(|first| self.ran[owner].starts_with(first));
         let heavy = self.number(name, "flops") > 0;
-        after.filter(|owner| heavy && expands(owner) && !before.as_ref().is_some_and(expands)).or(before)
+        after.filter(|owner| heavy && expands(owner)).or(before)
     }
 
     /// The work of every layer that ran.
@@ -90,15 +91,25 @@ mod tests {
         let fact = |next: Option<&str>, flops: u64| json!({ "next": next, "kind": "k", "flops": flops, "useful": flops, "activations": 8, "weights": 1 });
         let end = json!({
             "nodes": {
-                "a": fact(Some("relu"), 10), "relu": fact(Some("b"), 0), "b": fact(Some("c"), 20),
-                "c": fact(None, 40),
+                "stem": fact(Some("a"), 5), "a": fact(Some("relu"), 10), "relu": fact(Some("b"), 0),
+                "b": fact(Some("c"), 20), "c": fact(Some("d"), 40), "d": fact(Some("e"), 80), "e": fact(None, 160),
             },
-            "layers": [{ "name": "a", "exec": "direct" }, { "name": "c", "exec": "expand_x" }],
+            "layers": [
+                { "name": "a", "exec": "image_x" }, { "name": "c", "exec": "expand_x" },
+                { "name": "e", "exec": "expand_x" },
+            ],
         });
         let nodes = Nodes::new(&end).unwrap();
-        assert_eq!((nodes.owner("relu"), nodes.owner("a")), (Some("a"), Some("a")));
-        assert_eq!((nodes.owner("b"), nodes.owner("nothing")), (Some("c"), None));
+        assert_eq!(
+            (nodes.owner("relu"), nodes.owner("a"), nodes.owner("stem")),
+            (Some("a"), Some("a"), Some("a"))
+        );
+        assert_eq!(
+            (nodes.owner("b"), nodes.owner("d"), nodes.owner("nothing")),
+            (Some("c"), Some("e"), None)
+        );
         let work = nodes.work();
-        assert_eq!((work["a"].flops, work["c"].flops, work["c"].weights), (10, 60, 2));
+        assert_eq!(["a", "c", "e"].map(|name| work[name].flops), [15, 60, 240]);
+        assert_eq!(work["c"].weights, 2);
     }
 }
