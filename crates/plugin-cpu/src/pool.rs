@@ -9,14 +9,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{JoinHandle, Thread},
     time::Instant,
 };
 
-/// Work: called once on each thread with its index.
-type Work = dyn Fn(usize) + Sync;
+/// Work: called once on each thread with its share.
+type Work = dyn Fn(&Share) + Sync;
 
 /// How often a thread looks for news before it parks: a few ten microseconds.
 const SPINS: usize = 4000;
@@ -28,26 +28,29 @@ const PATIENCE: usize = 1000;
 pub(crate) struct Pool {
     threads: Threads,
     speeds: Speeds,
-    samples: Vec<Sample>,
 }
 
 impl Pool {
     /// A pool of `threads`, the calling one included.
     pub(crate) fn new(threads: usize) -> Self {
         let count = threads.max(1);
-        let samples = (0..count).map(|_| Sample::default()).collect();
-        Self { threads: Threads::new(count), speeds: Speeds::even(count), samples }
+        Self { threads: Threads::new(count), speeds: Speeds::even(count) }.shared_out()
     }
 
     /// As [`new`](Self::new), with shares that differ from the start.
     #[cfg(test)]
     pub(crate) fn uneven(threads: usize) -> Self {
-        Self { speeds: Speeds::uneven(threads), ..Self::new(threads) }
+        Self { speeds: Speeds::uneven(threads), ..Self::new(threads) }.shared_out()
+    }
+
+    fn shared_out(mut self) -> Self {
+        self.threads.share_out(&self.speeds);
+        self
     }
 
     /// Threads, the calling one included.
     pub(crate) fn threads(&self) -> usize {
-        self.samples.len()
+        self.threads.count()
     }
 
     /// Calls `work` once on each thread, and returns when all have done their shares. A panic is passed on.
@@ -55,20 +58,30 @@ impl Pool {
         if self.threads() == 1 {
             return work(&Share::even(0, 1, &Taken::default()));
         }
-        let (speeds, samples) = (&self.speeds, &self.samples);
-        self.threads.run(&|index| {
-            let (taken, start) = (Taken::default(), Instant::now());
-            work(&speeds.share(index, &taken));
-            samples[index].set(&taken, start.elapsed());
-        });
-        self.speeds.learn(&self.samples);
+        if let Some(first) = self.threads.run(work)
+            && self.speeds.learn(std::iter::once(first).chain(self.threads.samples()))
+        {
+            self.threads.share_out(&self.speeds);
+        }
     }
+}
+
+/// One run of so many is measured: to look at the clock twice takes a third of the time that it takes to start a run.
+const MEASURED: usize = 3;
+
+/// Does a share of a run; what was done, if the run is measured.
+fn measured(run: usize, share: (usize, usize, [u64; 2]), work: &(dyn Fn(&Share) + Sync)) -> Option<Sample> {
+    let (taken, start) = (Taken::default(), run.is_multiple_of(MEASURED).then(Instant::now));
+    work(&Share::new(share.0, share.1, share.2, &taken));
+    start.map(|start| Sample::new(&taken, start.elapsed()))
 }
 
 /// The threads; all but the first spin briefly, then park.
 struct Threads {
     shared: Arc<Shared>,
     workers: Vec<(Thread, Option<JoinHandle<()>>)>,
+    /// The bounds of the first one's share.
+    bounds: [u64; 2],
 }
 
 /// Data that other data shares no cache line with, nor the line beside it, which processors fetch along.
@@ -89,6 +102,10 @@ struct Order {
 struct Report {
     /// The last run that it has finished.
     done: AtomicUsize,
+    /// The bits of what it did in the last measured run: in the line that is read for `done` anyway.
+    sample: [AtomicU64; 2],
+    /// The bounds of its share, written while it does not run.
+    bounds: [AtomicU64; 2],
     /// It is parked, or about to be.
     parked: AtomicBool,
 }
@@ -121,19 +138,42 @@ impl Threads {
         let start = |i: usize| {
             let shared = shared.clone();
             let named = std::thread::Builder::new().name(format!("cpu-worker-{i}"));
-            let handle = named.spawn(move || shared.worker(i)).expect("the system starts a thread");
+            let handle = named.spawn(move || shared.worker(i, count)).expect("the system starts a thread");
             (handle.thread().clone(), Some(handle))
         };
         let workers = (1..count).map(start).collect();
-        Self { shared, workers }
+        Self { shared, workers, bounds: [0; 2] }
     }
 
-    /// Calls `work(index)` once on each thread, and returns when all have.
-    fn run(&mut self, work: &(dyn Fn(usize) + Sync)) {
+    fn count(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Tells all threads their shares.
+    fn share_out(&mut self, speeds: &Speeds) {
+        let mut all = speeds.bounds();
+        self.bounds = all.next().expect("there is a first thread");
+        for (report, bounds) in self.shared.reports.iter().zip(all) {
+            // The next change of `run` publishes them.
+            report.0.bounds.iter().zip(bounds).for_each(|(to, bound)| to.store(bound, Ordering::Relaxed));
+        }
+    }
+
+    /// What the workers did in the last measured run.
+    fn samples(&self) -> impl Iterator<Item = Sample> + Clone {
+        self.shared.reports.iter().map(|report| {
+            let [part, time] =
+                report.0.sample.each_ref().map(|bits| f64::from_bits(bits.load(Ordering::Relaxed)));
+            Sample { part, time }
+        })
+    }
+
+    /// Calls `work` once on each thread, and returns when all have; what was done here if the run is measured.
+    fn run(&mut self, work: &(dyn Fn(&Share) + Sync)) -> Option<Sample> {
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes; `Wait` keeps this call, even if it unwinds, until no worker uses it.
         let work_ptr =
-            unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Work>(work) };
+            unsafe { std::mem::transmute::<*const (dyn Fn(&Share) + Sync + '_), *const Work>(work) };
         let order = &shared.order.0;
         // SAFETY: no worker runs: the last run's `Wait` saw all of them done, and the pool is borrowed mutably.
         unsafe { *order.work.get() = Some(work_ptr) };
@@ -147,7 +187,7 @@ impl Threads {
                 thread.unpark();
             }
         }
-        work(0);
+        let sample = measured(run, (0, self.count(), self.bounds), work);
         drop(wait);
         if shared.panicked.swap(false, Ordering::Relaxed) {
             // SAFETY: all workers are done, the one that wrote it too.
@@ -155,6 +195,7 @@ impl Threads {
                 resume_unwind(panic);
             }
         }
+        sample
     }
 }
 
@@ -191,7 +232,7 @@ impl Drop for Threads {
 }
 
 impl Shared {
-    fn worker(&self, index: usize) {
+    fn worker(&self, index: usize, count: usize) {
         let (order, report) = (&self.order.0, &self.reports[index - 1].0);
         let mut seen = 0;
         loop {
@@ -214,12 +255,19 @@ impl Shared {
             }
             // SAFETY: `run` changed, so the work is set, and stays valid until this worker reports that it is done.
             let work = unsafe { (*order.work.get()).map(|work| &*work) };
-            let result = catch_unwind(AssertUnwindSafe(|| work.map(|work| work(index))));
-            if let Err(panic) = result
-                && !self.panicked.swap(true, Ordering::Relaxed)
-            {
-                // SAFETY: only one worker wins `panicked`, and nobody reads before all are done.
-                unsafe { *self.panic.get() = Some(panic) };
+            let bounds = report.bounds.each_ref().map(|bound| bound.load(Ordering::Relaxed));
+            let share = (index, count, bounds);
+            let result = catch_unwind(AssertUnwindSafe(|| work.and_then(|work| measured(seen, share, work))));
+            match result {
+                Ok(Some(Sample { part, time })) => {
+                    report.sample[0].store(part.to_bits(), Ordering::Relaxed);
+                    report.sample[1].store(time.to_bits(), Ordering::Relaxed);
+                }
+                Err(panic) if !self.panicked.swap(true, Ordering::Relaxed) => {
+                    // SAFETY: only one worker wins `panicked`, and nobody reads before all are done.
+                    unsafe { *self.panic.get() = Some(panic) };
+                }
+                Ok(None) | Err(_) => {}
             }
             report.done.store(seen, Ordering::Release);
         }

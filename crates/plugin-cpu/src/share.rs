@@ -2,12 +2,7 @@
 //! the way; but from kernel to kernel the shares follow the threads' speeds, for cores are not equally fast: another
 //! program runs on the same core, another virtual machine on its other hardware thread, or they are of several kinds.
 
-use std::{
-    cell::Cell,
-    ops::Range,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{cell::Cell, ops::Range, time::Duration};
 
 /// The part of the work that a thread takes.
 pub(crate) struct Share<'a> {
@@ -25,6 +20,11 @@ pub(crate) type Taken = Cell<[u64; 2]>;
 const WHOLE: u64 = 1 << 32;
 
 impl<'a> Share<'a> {
+    /// The share within bounds that [`Speeds::bounds`] gave.
+    pub(crate) fn new(index: usize, count: usize, bounds: [u64; 2], taken: &'a Taken) -> Self {
+        Self { index, count, bounds, taken }
+    }
+
     /// An even share.
     pub(crate) fn even(index: usize, count: usize, taken: &'a Taken) -> Self {
         let bound = |i: usize| WHOLE * i as u64 / count as u64;
@@ -61,29 +61,17 @@ impl<'a> Share<'a> {
     }
 }
 
-/// What a thread did in one run. Each thread has its own cache lines, for it writes there at every run.
-#[derive(Default)]
-#[repr(align(128))]
+/// What a thread did in one run: the part of the work that it took, and nanoseconds.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Sample {
-    taken: AtomicU64,
-    of: AtomicU64,
-    nanoseconds: AtomicU64,
+    pub(crate) part: f64,
+    pub(crate) time: f64,
 }
 
 impl Sample {
-    /// Notes what was taken, and the time it took.
-    pub(crate) fn set(&self, taken: &Taken, time: Duration) {
-        let [taken, of] = taken.get();
-        self.taken.store(taken, Ordering::Relaxed);
-        self.of.store(of, Ordering::Relaxed);
-        self.nanoseconds.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// Nanoseconds, and the part of the work that one of them took, if that says anything.
-    fn rate(&self) -> Option<[f64; 2]> {
-        let [taken, of, time] =
-            [&self.taken, &self.of, &self.nanoseconds].map(|number| number.load(Ordering::Relaxed) as f64);
-        (taken > 0.0 && time >= LEAST).then(|| [time, taken / of / time])
+    pub(crate) fn new(taken: &Taken, time: Duration) -> Self {
+        let [taken, of] = taken.get().map(|number| number as f64);
+        Self { part: if of > 0.0 { taken / of } else { 0.0 }, time: time.as_nanos() as f64 }
     }
 }
 
@@ -97,9 +85,9 @@ pub(crate) struct Speeds {
     bounds: Vec<u64>,
 }
 
-/// Nanoseconds of work that speeds are learnt over: a few layers of a small network. Measured: over ten times as many
-/// the shares come too late, and over fewer they follow noise.
-const MEMORY: f64 = 5e5;
+/// Nanoseconds of measured work that speeds are learnt over: some layers of a small network. Over ten times as many the
+/// shares come too late.
+const MEMORY: f64 = 3e5;
 /// What takes fewer nanoseconds says nothing about speed.
 const LEAST: f64 = 3000.0;
 /// A thread is taken to be no slower than this part of the mean speed, so that it has work which shows its speed.
@@ -128,22 +116,23 @@ impl Speeds {
         speeds
     }
 
-    /// The share of a thread.
-    pub(crate) fn share<'a>(&self, index: usize, taken: &'a Taken) -> Share<'a> {
-        let bounds = [self.bounds[index], self.bounds[index + 1]];
-        Share { index, count: self.parts.len(), bounds, taken }
+    /// The bounds of each thread's share.
+    pub(crate) fn bounds(&self) -> impl Iterator<Item = [u64; 2]> {
+        self.bounds.windows(2).map(|bounds| [bounds[0], bounds[1]])
     }
 
-    /// Learns from a run.
-    pub(crate) fn learn(&mut self, samples: &[Sample]) {
+    /// Learns from a run; true if the shares change.
+    pub(crate) fn learn(&mut self, samples: impl Iterator<Item = Sample> + Clone) -> bool {
         let (mut all, mut least) = (0.0, f64::INFINITY);
-        for sample in samples {
-            let Some([time, rate]) = sample.rate() else { return };
-            (all, least) = (all + rate, least.min(time));
+        for Sample { part, time } in samples.clone() {
+            if part <= 0.0 || time < LEAST {
+                return false;
+            }
+            (all, least) = (all + part / time, least.min(time));
         }
-        let seen = samples.iter().filter_map(Sample::rate).map(|[_, rate]| rate / all);
+        let seen = samples.map(|Sample { part, time }| part / time / all);
         if self.parts.iter().zip(seen.clone()).any(|(known, seen)| seen * INTERRUPTED < *known) {
-            return;
+            return false;
         }
         let (weight, count) = ((least / MEMORY).min(0.5), self.parts.len() as f64);
         let mut changed = false;
@@ -151,9 +140,11 @@ impl Speeds {
             *known += weight * (seen.max(SLOWEST / count) - *known);
             changed |= (*known - used).abs() * count > CHANGE;
         }
-        if changed || (self.is_level() && self.used.iter().any(|part| *part != 1.0 / count)) {
+        changed |= self.is_level() && self.used.iter().any(|part| *part != 1.0 / count);
+        if changed {
             self.follow();
         }
+        changed
     }
 
     /// True when the threads are about equally fast.
@@ -183,12 +174,17 @@ impl Speeds {
 mod tests {
     use super::*;
 
+    fn share<'a>(speeds: &Speeds, index: usize, taken: &'a Taken) -> Share<'a> {
+        let bounds = speeds.bounds().nth(index).unwrap();
+        Share::new(index, speeds.parts.len(), bounds, taken)
+    }
+
     fn parts(speeds: &Speeds, n: usize) -> Vec<usize> {
         let taken = Taken::default();
         let mut end = 0;
         let count = speeds.parts.len();
         let parts = (0..count).map(|i| {
-            let part = speeds.share(i, &taken).part(n);
+            let part = share(speeds, i, &taken).part(n);
             assert_eq!(part.start, end, "shares follow each other");
             end = part.end;
             part.len()
@@ -202,13 +198,12 @@ mod tests {
     fn work(speeds: &mut Speeds, runs: usize, n: usize, pace: &[u64]) {
         for _ in 0..runs {
             let sample = |(i, pace): (usize, &u64)| {
-                let (sample, taken) = (Sample::default(), Taken::default());
-                let units = speeds.share(i, &taken).part(n).len() as u64;
-                sample.set(&taken, Duration::from_nanos(units * pace));
-                sample
+                let taken = Taken::default();
+                let units = share(speeds, i, &taken).part(n).len() as u64;
+                Sample::new(&taken, Duration::from_nanos(units * pace))
             };
             let samples: Vec<Sample> = pace.iter().enumerate().map(sample).collect();
-            speeds.learn(&samples);
+            speeds.learn(samples.into_iter());
         }
     }
 
@@ -261,8 +256,8 @@ mod tests {
     #[test]
     fn few_threads_share_evenly() {
         let (speeds, taken) = (Speeds::even(4), Taken::default());
-        let parts = (0..4).map(|i| speeds.share(i, &taken).among(3).map(|share| share.part(9)));
+        let parts = (0..4).map(|i| share(&speeds, i, &taken).among(3).map(|share| share.part(9)));
         assert_eq!(parts.collect::<Vec<_>>(), [Some(0..3), Some(3..6), Some(6..9), None]);
-        assert_eq!(speeds.share(3, &taken).among(4).map(|share| share.part(8)), Some(6..8));
+        assert_eq!(share(&speeds, 3, &taken).among(4).map(|share| share.part(8)), Some(6..8));
     }
 }
