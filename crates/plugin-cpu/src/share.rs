@@ -81,8 +81,6 @@ pub(crate) struct Speeds {
     parts: Vec<f64>,
     /// The parts that the shares are made by.
     used: Vec<f64>,
-    /// Where shares begin, and the last one ends.
-    bounds: Vec<u64>,
 }
 
 /// Nanoseconds of measured work that speeds are learnt over: some layers of a small network. Over ten times as many the
@@ -100,25 +98,28 @@ const CHANGE: f64 = 0.08;
 impl Speeds {
     /// Of so many threads, all the same.
     pub(crate) fn even(threads: usize) -> Self {
-        let mut speeds =
-            Self { parts: vec![1.0 / threads as f64; threads], used: Vec::new(), bounds: Vec::new() };
-        speeds.follow();
-        speeds
+        let parts = vec![1.0 / threads as f64; threads];
+        Self { used: parts.clone(), parts }
     }
 
     /// Of threads each of which is as much faster than the one before as the second is than the first.
     #[cfg(test)]
     pub(crate) fn uneven(threads: usize) -> Self {
         let all = (threads * (threads + 1) / 2) as f64;
-        let parts = (1..=threads).map(|speed| speed as f64 / all).collect();
-        let mut speeds = Self { parts, ..Self::even(threads) };
-        speeds.follow();
-        speeds
+        let parts: Vec<f64> = (1..=threads).map(|speed| speed as f64 / all).collect();
+        Self { used: parts.clone(), parts }
     }
 
     /// The bounds of each thread's share.
     pub(crate) fn bounds(&self) -> impl Iterator<Item = [u64; 2]> {
-        self.bounds.windows(2).map(|bounds| [bounds[0], bounds[1]])
+        let all: f64 = self.used.iter().sum();
+        let (mut before, mut end) = (0.0, 0);
+        self.used.iter().enumerate().map(move |(i, part)| {
+            let start = end;
+            before += part;
+            end = if i + 1 == self.used.len() { WHOLE } else { (before / all * WHOLE as f64) as u64 };
+            [start, end]
+        })
     }
 
     /// Learns from a run; true if the shares change.
@@ -159,14 +160,6 @@ impl Speeds {
         if self.is_level() {
             self.used.fill(1.0 / self.parts.len() as f64);
         }
-        self.bounds.clear();
-        let all: f64 = self.used.iter().sum();
-        let mut before = 0.0;
-        for part in &self.used {
-            self.bounds.push((before / all * WHOLE as f64) as u64);
-            before += part;
-        }
-        self.bounds.push(WHOLE);
     }
 }
 
